@@ -1,0 +1,109 @@
+"""Minibatches that never leave the device, in an order that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Data = Tensor | Sequence[Tensor]
+
+
+def as_rows(data: Data, device: torch.device | str) -> tuple[Tensor, ...]:
+    """Return the tensors of a data set, moved to a device.
+
+    Raises:
+        ValueError: If they differ in length, or are empty.
+    """
+    parts = (data,) if isinstance(data, Tensor) else tuple(data)
+    lengths = [len(part) for part in parts]
+    if not lengths or len(set(lengths)) > 1 or lengths[0] == 0:
+        raise ValueError(
+            f"data has parts of lengths {lengths}; expected one or more "
+            "tensors with the same number of rows, at least one"
+        )
+    return tuple(part.to(device) for part in parts)
+
+
+def take(rows: tuple[Tensor, ...], index: Tensor | slice) -> Any:
+    """Return the chosen rows: a tensor, or a tuple where there are several."""
+    parts = tuple(part[index] for part in rows)
+    return parts[0] if len(parts) == 1 else parts
+
+
+class Batches:
+    """Batch number ``step`` of an endless stream of shuffled epochs.
+
+    The order of an epoch follows from ``seed`` and the number of the epoch
+    alone, so that any step can be asked for at any time. The last, incomplete
+    batch of an epoch is left out.
+
+    Args:
+        data: A tensor or several of the same length; moved to the device.
+        size: Rows per batch, all processes together.
+        seed: Fixes the order.
+        device: Where the rows stay.
+        rank: Which share of each batch is wanted...
+        processes: ... out of how many.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        size: int,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.rows = as_rows(data, device)
+        self.size = min(size, len(self.rows[0]))
+        self.per_epoch = len(self.rows[0]) // self.size
+        self.seed, self.rank, self.processes = seed, rank, processes
+        self._epoch, self._order = -1, torch.empty(0)
+        if self.size % processes:
+            raise ValueError(
+                f"batch_size = {self.size} does not divide into shares for "
+                f"{processes} processes; choose a multiple"
+            )
+
+    def index(self, step: int) -> Tensor:
+        """Return the row numbers of this process's share of a batch."""
+        epoch, batch = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(
+                1_000_003 * self.seed + epoch
+            )
+            order = torch.randperm(len(self.rows[0]), generator=generator)
+            self._epoch, self._order = epoch, order.to(self.rows[0].device)
+        share = self.size // self.processes
+        low = batch * self.size + self.rank * share
+        return self._order[low : low + share]
+
+    def parts(self, step: int, accumulate: int) -> list[Any]:
+        """Return the batch of a step, cut into parts."""
+        chunks = self.index(step).chunk(accumulate)
+        return [take(self.rows, chunk) for chunk in chunks]
+
+    def where(self, step: int) -> str:
+        """Describe a step for an error message."""
+        epoch, batch = divmod(step, self.per_epoch)
+        first = self.index(step)[:8].tolist()
+        return (
+            f"step {step} (epoch {epoch}, batch {batch} of "
+            f"{self.per_epoch}, rows {first} ...)"
+        )
+
+
+class NoBatches:
+    """The stream of a loss that draws its own samples: None, for ever."""
+
+    def parts(self, step: int, accumulate: int) -> list[Any]:
+        """Return ``accumulate`` times None."""
+        return [None] * accumulate
+
+    def where(self, step: int) -> str:
+        """Describe a step for an error message."""
+        return f"step {step}"

@@ -1,0 +1,136 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .history import History
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` only when it is complete.
+
+    The bytes go to a temporary file in the same folder (so the final rename
+    works on a mounted Drive too); after an error, a full disk or a kill the
+    old file is untouched.
+
+    Raises:
+        OSError: With the path and what to do, where it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror}; choose another folder"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error}; what was there "
+            "before is untouched. Free some space or choose another folder"
+        ) from error
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a training state onto the CPU.
+
+    Raises:
+        ValueError: If the file is no complete checkpoint.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a complete checkpoint ({type(error).__name__}); "
+            "delete it to start over, or give another path"
+        ) from error
+
+
+class TrainingState:
+    """Everything that a checkpoint of a training run holds."""
+
+    def __init__(self, model, lr: float, ema: float | None, device: str):
+        self.model, self.step = model, 0
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        self.average = None
+        if ema is not None:
+            self.average = AveragedModel(
+                model, multi_avg_fn=get_ema_multi_avg_fn(ema)
+            )
+        self.history = History(device=device)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the next update."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def update(self) -> None:
+        """Apply the gradients, and move the averaged weights."""
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+
+    def adopt_average(self) -> None:
+        """Give the model the averaged weights, where there are any."""
+        if self.average is not None and self.step > 0:
+            self.model.load_state_dict(self.average.module.state_dict())
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer}
+        if self.average is not None:
+            parts["average"] = self.average
+        return parts
+
+    def save(self, path: str | Path) -> None:
+        """Write the state atomically."""
+        state = {name: p.state_dict() for name, p in self._parts().items()}
+        state["step"] = self.step
+        state["history"] = self.history.to_dict()
+        state["rng"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            state["cuda_rng"] = torch.cuda.get_rng_state_all()
+        with atomic_write(path) as file:
+            torch.save(state, file)
+
+    def load(self, path: str | Path) -> None:
+        """Read a state back.
+
+        Raises:
+            ValueError: If the file is damaged, or of another model.
+        """
+        state = read(path)
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} was written by another model or with other options; "
+                f"give another checkpoint, or do not resume ({error})"
+            ) from error
+        self.step = state["step"]
+        self.history = History.from_dict(state["history"])
+        torch.set_rng_state(state["rng"])
+        if "cuda_rng" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_rng"])

@@ -1,0 +1,100 @@
+"""Where a model is trained: one device, or several processes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .history import Window
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """Return the device called ``name``, or the best one there is."""
+    if name is None:
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(name)
+
+
+def describe(device: torch.device) -> str:
+    """Return the name of a device for history and cards."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type} ({platform.machine()}, {threads} threads)"
+
+
+class OneDevice:
+    """The whole batch on one device: plain torch, nothing to install."""
+
+    rank, processes = 0, 1
+
+    def __init__(self, device: str | None = None) -> None:
+        self.device = pick_device(device)
+
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """Return the module as it is."""
+        return module
+
+    def no_sync(self, module: nn.Module) -> Any:
+        """Do nothing: there are no gradients to exchange."""
+        return nullcontext()
+
+    def combine(self, window: Window) -> Window:
+        """Return the window as it is."""
+        return window
+
+    def any(self, flag: bool) -> bool:
+        """Return the flag as it is."""
+        return flag
+
+
+class ManyProcesses:
+    """One share of each batch per process, started by torchrun.
+
+    The accelerate library sets up the process group, the devices and the
+    exchange of gradients.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        self.device = self.accelerator.device
+        self.rank = self.accelerator.process_index
+        self.processes = self.accelerator.num_processes
+
+    def prepare(self, module: nn.Module) -> nn.Module:
+        """Wrap the module so that gradients are averaged over processes."""
+        return self.accelerator.prepare(module)
+
+    def no_sync(self, module: nn.Module) -> Any:
+        """Postpone the exchange of gradients: another part follows."""
+        return self.accelerator.no_sync(module)
+
+    def combine(self, window: Window) -> Window:
+        """Add up the windows of all processes."""
+        parts = [window.total, window.squares, float(window.count)]
+        total, squares, count = self._sum(parts).tolist()
+        return Window(total, squares, round(count))
+
+    def any(self, flag: bool) -> bool:
+        """Return whether any process raises its flag: all stop together."""
+        return self._sum([float(flag)]).item() > 0
+
+    def _sum(self, numbers: list[float]) -> Tensor:
+        tensor = torch.tensor(numbers, device=self.device)
+        return self.accelerator.reduce(tensor, "sum")
+
+
+def processes_or_device(device: str | None) -> OneDevice | ManyProcesses:
+    """Return :class:`ManyProcesses` under torchrun, else one device."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return ManyProcesses(device) if several else OneDevice(device)

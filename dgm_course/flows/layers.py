@@ -1,0 +1,127 @@
+"""The small layers that flows are assembled from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .base import Flow
+
+
+class Permutation(Flow):
+    """Reorder the columns of x: ``z[:, i] = x[:, order[i]]``, ladj = 0.
+
+    Args:
+        order: A permutation of 0, ..., D - 1.
+
+    Raises:
+        ValueError: If ``order`` is not a permutation.
+    """
+
+    order: Tensor
+    undo: Tensor
+
+    def __init__(self, order: Sequence[int] | Tensor) -> None:
+        super().__init__()
+        index = torch.as_tensor(order)
+        if index.ndim != 1 or index.sort().values.tolist() != list(
+            range(len(index))
+        ):
+            raise ValueError(
+                "order must hold each of 0, ..., D - 1 once, got "
+                f"{index.tolist()}"
+            )
+        self.register_buffer("order", index)
+        self.register_buffer("undo", index.argsort())
+
+    @classmethod
+    def reverse(cls, dim: int) -> Permutation:
+        """The permutation that turns the order of the columns round."""
+        return cls(range(dim - 1, -1, -1))
+
+    @classmethod
+    def random(cls, dim: int, seed: int) -> Permutation:
+        """A permutation drawn uniformly with its own seed."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(torch.randperm(dim, generator=generator))
+
+    @classmethod
+    def even_first(cls, dim: int) -> Permutation:
+        """Columns 0, 2, 4, ... and then 1, 3, 5, ... (NICE's partition)."""
+        return cls([*range(0, dim, 2), *range(1, dim, 2)])
+
+    def forward(self, x, context=None):
+        """Reorder the columns."""
+        return x[:, self.order], x.new_zeros(len(x))
+
+    def inverse(self, z, context=None):
+        """Put the columns back."""
+        return z[:, self.undo], z.new_zeros(len(z))
+
+
+class ElementwiseAffine(Flow):
+    """z = x * exp(log_scale) + shift, one learned pair per dimension.
+
+    Without the shift this is the last layer of NICE (Dinh et al., 2014,
+    section 3.3).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(dim))
+        self.shift = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x, context=None):
+        """Scale, then shift."""
+        z = x * self.log_scale.exp() + self.shift
+        return z, self.log_scale.sum().expand(len(x))
+
+    def inverse(self, z, context=None):
+        """Shift back, then scale back."""
+        x = (z - self.shift) * (-self.log_scale).exp()
+        return x, (-self.log_scale.sum()).expand(len(z))
+
+
+class Logit(Flow):
+    """From a range of grey values to the whole real line.
+
+    s = alpha + (1 - 2 alpha) x / levels, z = log s - log(1 - s): the
+    preprocessing of Dinh et al. (2017, section 4.1). Its log-determinant
+    belongs to the likelihood of the pixels; bits/dim without it is no
+    bits/dim.
+
+    Args:
+        levels: Width of the range: x lies in [0, levels]; 256 for bytes.
+        alpha: Keeps s away from 0 and 1; in (0, 1/2).
+    """
+
+    def __init__(self, levels: int = 256, alpha: float = 0.05) -> None:
+        super().__init__()
+        if not 0 < alpha < 0.5:
+            raise ValueError(f"alpha must lie in (0, 1/2), got {alpha}")
+        self.levels = levels
+        self.alpha = alpha
+
+    def forward(self, x, context=None):
+        """Squeeze into (0, 1), then apply the logit."""
+        s = self.alpha + (1 - 2 * self.alpha) * x / self.levels
+        ladj = self._log_slope() - s.log() - torch.log1p(-s)
+        return torch.logit(s), ladj.flatten(1).sum(1)
+
+    def inverse(self, z, context=None):
+        """Apply the sigmoid, then stretch.
+
+        Noise far from 0 lands up to alpha / (1 - 2 alpha) * levels outside
+        [0, levels]: that mass belongs to no pixel value.
+        """
+        s = torch.sigmoid(z)
+        x = (s - self.alpha) * self.levels / (1 - 2 * self.alpha)
+        ladj = -F.softplus(z) - F.softplus(-z) - self._log_slope()
+        return x, ladj.flatten(1).sum(1)
+
+    def _log_slope(self) -> float:
+        return math.log1p(-2 * self.alpha) - math.log(self.levels)

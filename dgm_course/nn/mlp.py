@@ -1,0 +1,51 @@
+"""A multilayer perceptron, the conditioner of every flow on vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """Linear layers with an activation between them.
+
+    Args:
+        inputs: Width of the input.
+        hidden: Widths of the hidden layers; empty for a linear map.
+        outputs: Width of the output.
+        context: Width of a context vector that is appended to the input.
+        activation: Module class put after each hidden layer.
+        zero: Start with all-zero outputs, so that a coupling layer built on
+            this network starts as the identity map.
+
+    Shape:
+        (B, inputs) and, where ``context > 0``, (B, context) to (B, outputs).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        context: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        zero: bool = False,
+    ) -> None:
+        widths = [inputs + context, *hidden]
+        layers: list[nn.Module] = []
+        for a, b in pairwise(widths):
+            layers += [nn.Linear(a, b), activation()]
+        last = nn.Linear(widths[-1], outputs)
+        if zero:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        super().__init__(*layers, last)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map ``x`` (B, inputs), with its context, to (B, outputs)."""
+        if context is not None:
+            x = torch.cat([x, context], dim=1)
+        return super().forward(x)

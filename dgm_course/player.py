@@ -1,0 +1,126 @@
+"""Figures that move: a slider over frames drawn beforehand, no kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .plots import image_tag, png
+
+SCRIPT = """<script>(()=>{
+const root=document.getElementById("%(uid)s");
+const frames=%(frames)s,labels=%(labels)s;
+const [img,button,slider,label]=["img","button","input","output"]
+  .map(tag=>root.querySelector(tag));
+let timer=null;
+const show=()=>{img.src=frames[slider.value];
+  label.textContent=labels[slider.value];
+  slider.setAttribute("aria-valuetext",labels[slider.value])};
+const stop=()=>{clearInterval(timer);timer=null;button.textContent="\\u25B6"};
+slider.addEventListener("input",show);
+button.addEventListener("click",()=>{
+  if(timer)return stop();
+  button.textContent="\\u275A\\u275A";
+  timer=setInterval(()=>{slider.value=(+slider.value+1)%%frames.length;show()},
+    %(interval)d)});
+show()})()</script>"""
+
+
+class Player:
+    """Frames behind a native HTML slider: no kernel, no network."""
+
+    def __init__(
+        self,
+        frames: list[bytes],
+        labels: list[str],
+        name: str,
+        alt: str,
+        interval: int = 400,
+    ) -> None:
+        self.frames = frames
+        self.labels = labels
+        self.name = name
+        self.alt = alt
+        self.interval = interval
+
+    def _repr_html_(self) -> str:
+        # the id depends on the frames alone: same output on every run
+        digest = hashlib.sha256(b"".join(self.frames)).hexdigest()
+        uid = f"player-{digest[:12]}"
+        tags = [image_tag(frame, self.alt) for frame in self.frames]
+        sources = [tag.split('"')[1] for tag in tags]
+        name = html.escape(self.name)
+        script = SCRIPT % {
+            "uid": uid,
+            "frames": json.dumps(sources),
+            "labels": json.dumps(self.labels).replace("</", "<\\/"),
+            "interval": self.interval,
+        }
+        return (
+            f'<div id="{uid}" class="dgm-player" role="group" '
+            f'aria-label="{html.escape(self.alt)}">{tags[0]}<br>'
+            '<button type="button" aria-label="Play or pause">&#9654;'
+            '</button> <input type="range" min="0" '
+            f'max="{len(tags) - 1}" value="0" aria-label="{name}" '
+            'style="width:min(20em,55%);vertical-align:middle"> '
+            f"<output>{html.escape(self.labels[0])}</output></div>{script}"
+        )
+
+
+def explore(
+    draw: Callable[[Any], Any],
+    values: Sequence[Any],
+    *,
+    name: str,
+    alt: str,
+    dpi: int = 96,
+    live: bool = False,
+) -> Any:
+    """Draw one frame per value and show them behind a slider.
+
+    Args:
+        draw: Maps a value to a matplotlib figure.
+        values: The values of the slider, one frame each.
+        name: What the slider changes.
+        alt: What the figure shows, for those who do not see it.
+        dpi: Resolution of each frame.
+        live: Where a kernel runs, show an ipywidgets slider that calls
+            ``draw`` again instead. The built book (``DGM_STATIC=1``) always
+            shows the frames.
+
+    Returns:
+        An object that shows itself in Jupyter, Colab and static HTML.
+
+    Raises:
+        ValueError: If there are no values, or no description.
+    """
+    if len(values) == 0:
+        raise ValueError("values is empty; give at least one value to draw")
+    labels = [f"{name} = {_text(value)}" for value in values]
+    if live and os.environ.get("DGM_STATIC") != "1":
+        return _live(draw, list(zip(labels, values, strict=True)), alt)
+    frames = [png(draw(value), dpi) for value in values]
+    return Player(frames, labels, name, alt)
+
+
+def _live(draw, options: list[tuple[str, Any]], alt: str) -> Any:
+    from ipywidgets import HTML, SelectionSlider, VBox
+
+    picture = HTML()
+    slider = SelectionSlider(options=options, continuous_update=False)
+
+    def redraw(_=None) -> None:
+        picture.value = image_tag(png(draw(slider.value), 96), alt)
+
+    slider.observe(redraw, names="value")
+    redraw()
+    return VBox([slider, picture])
+
+
+def _text(value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
