@@ -26,10 +26,11 @@ COLORS = (
 def style() -> Any:
     """Return a context manager with the book's matplotlib settings."""
     import matplotlib as mpl
+    from cycler import cycler
 
     return mpl.rc_context(
         {
-            "axes.prop_cycle": mpl.cycler(color=COLORS),
+            "axes.prop_cycle": cycler(color=COLORS),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 10,
@@ -162,7 +163,7 @@ class show_source:  # noqa: N801
     def __init__(self, *objects: Any) -> None:
         parts = []
         for thing in objects:
-            module = inspect.getmodule(thing).__name__.replace(".", "/")
+            module = thing.__module__.replace(".", "/")
             code = _without_docstrings(
                 textwrap.dedent(inspect.getsource(thing))
             )
@@ -174,14 +175,15 @@ class show_source:  # noqa: N801
 
 
 def _without_docstrings(source: str) -> str:
-    lines = source.splitlines()
+    """Drop docstrings and the blank line after each, keep all else."""
+    lines: list[str | None] = list(source.splitlines())
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
-        first = node.body[0]
-        if ast.get_docstring(node) is not None and len(node.body) > 1:
-            for i in range(first.lineno - 1, first.end_lineno):
-                lines[i] = "\0"
-            if lines[first.end_lineno].strip() == "":
-                lines[first.end_lineno] = "\0"
-    return "\n".join(line for line in lines if line != "\0")
+        if ast.get_docstring(node) is None or len(node.body) == 1:
+            continue
+        first, last = node.body[0].lineno - 1, node.body[0].end_lineno or 0
+        lines[first:last] = [None] * (last - first)
+        if lines[last] == "":
+            lines[last] = None
+    return "\n".join(line for line in lines if line is not None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class Compose(Flow):
 
     def __init__(self, *flows: Flow) -> None:
         super().__init__()
-        self.flows = nn.ModuleList(flows)
+        self.flows: Any = nn.ModuleList(flows)
 
     def forward(self, x, context=None):
         """Apply the flows from first to last."""

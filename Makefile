@@ -1,0 +1,62 @@
+# `make book` and `make test` do all that a fresh machine needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
+export PYTHONUTF8 = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install book serve test test-all lint unit notebook-tests \
+        browser-tests notebooks chapter clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+	  awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## create .venv with the pinned requirements
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if \
+	  (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, this is \
+	  {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+book: $(INSTALLED)  ## execute the notebooks and build the book
+	DGM_STATIC=1 $(BIN)/jupyter-book build . --warningiserror --keep-going --quiet
+	@echo "The book: $(CURDIR)/_build/html/index.html  (make serve)"
+
+serve: book  ## show the book on http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+test: lint unit notebook-tests book browser-tests  ## everything that CI runs
+
+test-all: test  ## and what takes long
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(INSTALLED)  ## tests of the library and of the book's structure
+	$(BIN)/python -m pytest -m 'not slow and not browser' \
+	  --doctest-modules tests dgm_course
+
+notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
+	DGM_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax \
+	  --nbval-cell-timeout 300 $(NOTEBOOKS)
+
+browser-tests: book  ## open the built pages in Chromium
+	$(BIN)/python -m pytest -m browser tests/browser
+
+notebooks: $(INSTALLED)  ## re-run the check cells, strip all other outputs
+	$(BIN)/python book/_ext/notebooks.py run $(NOTEBOOKS)
+
+chapter: $(INSTALLED)  ## make chapter NAME=12_score_matching: a new chapter
+	$(BIN)/python book/_ext/notebooks.py new "$(NAME)"
+
+clean:  ## remove what was built; keep .venv
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

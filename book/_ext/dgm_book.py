@@ -1,0 +1,105 @@
+r"""The few lines of Sphinx that the book needs.
+
+A lecture notebook holds plain Markdown, so that Colab, GitHub and JupyterLab
+render it well. Here it becomes a book:
+
+1. ``> **Theorem 1.2 (Name).** <a id="thm-x"></a> ...`` becomes a box that
+   links can point at, and the Colab badge goes (the page has a button).
+2. A formula of several lines keeps its ``\tag``.
+3. The cache of executed notebooks also depends on the library, the
+   requirements and the profile; checks.ipynb also on the chapters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from docutils import nodes
+
+KINDS = "Theorem|Lemma|Proposition|Corollary|Definition|Proof|Remark|Exercise"
+BOX = re.compile(
+    rf"^> \*\*(?P<title>(?P<kind>{KINDS})\b.*?)\.?\*\*\s*(?P<rest>.*)$"
+)
+ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
+BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)\n*", re.M)
+FENCE = re.compile(r"^\s*(```|~~~)")
+
+
+def to_myst(text: str) -> str:
+    """Translate the portable Markdown of a cell into MyST."""
+    lines, out, fenced = BADGE.sub("", text).split("\n"), [], False
+    while lines:
+        line = lines.pop(0)
+        fenced ^= bool(FENCE.match(line))
+        box = None if fenced else BOX.match(line)
+        if box is None:
+            out.append(line)
+            continue
+        body = [box["rest"]]
+        while lines and lines[0].startswith(">"):
+            body.append(lines.pop(0)[1:].removeprefix(" "))
+        content = "\n".join(body)
+        out += [f"({name})=" for name in ANCHOR.findall(content)[:1]]
+        out += [f"::::{{admonition}} {box['title']}"]
+        out += [f":class: dgm-{box['kind'].lower()}", ""]
+        out += [ANCHOR.sub("", content, count=1).strip(), "::::"]
+    # an anchor alone on its line labels the block that follows it
+    return re.sub(
+        r'(?m)^<a id="([\w-]+)"></a>[ \t]*$\n?', r"(\1)=\n", "\n".join(out)
+    )
+
+
+def translate(app, docname, source):
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = to_myst("".join(cell["source"]))
+    source[0] = json.dumps(notebook)
+
+
+def keep_tags(app, doctree):
+    """Sphinx wraps such formulas in ``split``, where MathJax refuses tags."""
+    for node in doctree.findall(nodes.math_block):
+        text = node.astext()
+        if r"\tag" in text and r"\\" in text and not node.get("nowrap"):
+            node["nowrap"] = True
+            node.children = [nodes.Text(rf"\[{text}\]")]
+
+
+def cache_key(root: Path) -> str:
+    """Digest of what outputs depend on besides a notebook's own code."""
+    key = [os.environ.get("DGM_PROFILE", "read")]
+    key += [os.environ.get("DGM_STATIC", "")]
+    digest = hashlib.sha256(" ".join(key).encode())
+    files = [p for p in root.glob("dgm_course/**/*") if p.is_file()]
+    for path in [*sorted(files), root / "requirements.txt"]:
+        if "__pycache__" not in path.parts:
+            name = path.relative_to(root).as_posix().encode()
+            digest.update(name + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def place_cache(app, config):
+    build = Path(app.outdir).parent
+    key = cache_key(Path(app.srcdir))
+    config.nb_execution_cache_path = str(build / ".jupyter_cache" / key)
+
+
+def collect_again(app, env, added, changed, removed):
+    """checks.ipynb reads the chapters: it is stale when one of them is."""
+    chapters = {name for name in added | changed if name[5:7].isdigit()}
+    return ["book/checks"] if chapters | removed else []
+
+
+def setup(app):
+    app.connect("config-inited", place_cache, priority=400)
+    app.connect("source-read", translate)
+    app.connect("doctree-read", keep_tags)
+    app.connect("env-get-outdated", collect_again)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,161 @@
+"""Keep the notebooks as they are committed.
+
+    python book/_ext/notebooks.py run book/*.ipynb   re-run, strip, refresh
+    python book/_ext/notebooks.py new 12_my_chapter  scaffold a chapter
+
+``run`` executes each notebook in the profile ``smoke``, keeps the outputs of
+the check cells (tag ``keep_output``), strips all others, and derives Colab
+badge and setup cell from the repository's URL in ``_config.yml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)$", re.M)
+
+
+def repository() -> tuple[str, str]:
+    """Return URL and branch of the public repository."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    return config["url"], config["branch"]
+
+
+def badge(name: str) -> str:
+    """Return the Colab badge of a notebook, as one line of Markdown."""
+    url, branch = repository()
+    path = url.removeprefix("https://github.com/")
+    colab = "https://colab.research.google.com"
+    return (
+        f"[![Open In Colab]({colab}/assets/colab-badge.svg)]"
+        f"({colab}/github/{path}/blob/{branch}/book/{name})"
+    )
+
+
+def setup_cell() -> str:
+    """Return the first code cell: the same in all notebooks."""
+    url, _ = repository()
+    return (
+        "# Setup. On Colab this adds the course package and changes no other.\n"
+        "import importlib.util\n\n"
+        'if importlib.util.find_spec("dgm_course") is None:\n'
+        f'    course = "git+{url}"\n'
+        "    %pip install --quiet --no-deps $course"
+    )
+
+
+def refresh(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Write badge and setup cell anew."""
+    cells = notebook.cells
+    cells[0].source = BADGE.sub(badge(name), cells[0].source)
+    next(c for c in cells if c.cell_type == "code").source = setup_cell()
+
+
+def strip(notebook: nbformat.NotebookNode) -> None:
+    """Drop what changes from run to run; keep ids and kept outputs."""
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code" and "keep_output" not in tags:
+            cell.outputs, cell.execution_count = [], None
+    kernel = {"display_name": "Python 3", "language": "python"}
+    kernel["name"] = "python3"
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook.metadata = nbformat.from_dict(metadata)
+
+
+def from_text(text: str) -> nbformat.NotebookNode:
+    """Make a notebook of blocks that start with ``%% md`` or ``%% code TAGS``.
+
+    A tag ``check`` stands for the tags of a check cell, ``solution`` for a
+    cell that starts hidden.
+    """
+    tags = {
+        "check": ["nbval-check-output", "keep_output"],
+        "solution": ["hide-cell"],
+    }
+    notebook = nbformat.v4.new_notebook()
+    for block in f"\n{text}".split("\n%% ")[1:]:
+        head, source = block.split("\n", 1)
+        kind, *words = head.split()
+        make = nbformat.v4.new_markdown_cell
+        if kind == "code":
+            make = nbformat.v4.new_code_cell
+        cell = make(source.strip())
+        cell.id = f"cell-{len(notebook.cells):02d}"
+        expanded = [tag for word in words for tag in tags.get(word, [word])]
+        if expanded:
+            cell.metadata["tags"] = expanded
+        if "solution" in words:  # Colab and JupyterLab fold it too
+            cell.metadata["cellView"] = "form"
+            cell.metadata["jupyter"] = {"source_hidden": True}
+        notebook.cells.append(cell)
+    return notebook
+
+
+def run(path: Path) -> None:
+    """Execute a notebook in the profile ``smoke`` and store it."""
+    notebook = nbformat.read(path, as_version=4)
+    refresh(notebook, path.name)
+    folder = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(
+        notebook, timeout=600, resources=folder, coalesce_streams=True
+    )
+    client.execute()
+    strip(notebook)
+    nbformat.write(notebook, path)
+
+
+def new(name: str) -> Path:
+    """Write a chapter that passes the structure tests, and list it."""
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
+        sys.exit(
+            f"NAME={name!r} is no chapter name; use two digits and words, "
+            "such as NAME=12_score_matching"
+        )
+    path = ROOT / "book" / f"{name}.ipynb"
+    if path.exists():
+        sys.exit(f"{path} exists; choose another NAME")
+    number, title = int(name[:2]), name[3:].replace("_", " ").capitalize()
+    text = (ROOT / "book/_ext/chapter.md").read_text()
+    text = text.replace("{N}", str(number)).replace("{TITLE}", title)
+    notebook = from_text(text)
+    strip(notebook)
+    refresh(notebook, path.name)
+    nbformat.write(notebook, path)
+    run(path)
+    toc = ROOT / "_toc.yml"
+    lines = toc.read_text().splitlines()
+    entry = re.compile(r"- file: book/\d\d_")
+    last = max(i for i, line in enumerate(lines) if entry.search(line))
+    lines.insert(last + 1, f"      - file: book/{name}")
+    toc.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["run", "new"])
+    parser.add_argument("names", nargs="+")
+    args = parser.parse_args()
+    os.environ["DGM_PROFILE"] = "smoke"
+    os.environ["DGM_STATIC"] = "1"
+    for name in args.names:
+        if args.command == "new":
+            print(f"wrote {new(name)}; it stands in _toc.yml")
+        else:
+            run(Path(name))
+            print(f"ran {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""One set of properties over every flow of the library."""
+
+import pytest
+import torch
+from conftest import FLOWS, randomize
+
+from dgm_course import flows, verify
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def jacobian(function, x, context):
+    """Return the Jacobian of each row, (B, D, D)."""
+
+    def row(x, context):
+        context = None if context is None else context[None]
+        return function(x[None], context)[0][0]
+
+    if context is None:
+        return torch.func.vmap(torch.func.jacrev(lambda x: row(x, None)))(x)
+    return torch.func.vmap(torch.func.jacrev(row))(x, context)
+
+
+def test_round_trip(case):
+    flow, x, context = case
+    z, ladj = flow(x, context)
+    back, ladj_back = flow.inverse(z, context)
+    # errors grow with the condition number of the map
+    condition = torch.linalg.cond(jacobian(flow, x, context)).max().item()
+    tolerance = 256 * EPS * max(1.0, x.abs().max().item()) * condition
+    assert (back - x).abs().max() <= tolerance
+    assert (ladj + ladj_back).abs().max() <= tolerance
+    assert z.shape == x.shape and ladj.shape == ladj_back.shape == (7,)
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_ladj_is_logdet_of_autograd(case, direction):
+    flow, x, context = case
+    if direction == "inverse":
+        x = flow(x, context)[0].detach()
+    function = getattr(flow, direction)
+    matrix = jacobian(function, x, context)
+    expected = matrix.slogdet().logabsdet
+    tolerance = 256 * EPS * torch.linalg.cond(matrix).max().item()
+    assert (function(x, context)[1] - expected).abs().max() <= tolerance
+
+
+def test_dtype_and_batch_of_one(case):
+    flow, x, context = case
+    flow = flow.float()
+    one = None if context is None else context[:1].float()
+    for function in (flow.forward, flow.inverse):
+        value, ladj = function(x[:1].float() / 4, one)
+        assert value.dtype == ladj.dtype == torch.float32
+        assert value.shape == (1, 5) and ladj.shape == (1,)
+
+
+def test_rows_do_not_mix(case):
+    flow, x, context = case
+    z, ladj = flow(x, context)
+    one = None if context is None else context[2:3]
+    z_alone, ladj_alone = flow(x[2:3], one)
+    # a matrix product rounds differently for another number of rows
+    for together, alone in ((z, z_alone), (ladj, ladj_alone)):
+        tolerance = 256 * EPS * max(1.0, together.abs().max().item())
+        assert (together[2:3] - alone).abs().max() <= tolerance
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_device(case):
+    flow, x, context = case
+    flow = flow.cuda()
+    context = None if context is None else context.cuda()
+    z, ladj = flow(x.cuda(), context)
+    assert z.is_cuda and ladj.is_cuda
+
+
+def test_meta_device(case):
+    """No tensor is made on a device of the flow's own choosing."""
+    flow, x, context = case
+    flow = flow.to("meta")
+    context = None if context is None else context.to("meta")
+    z, ladj = flow(x.to("meta"), context)
+    assert z.device.type == ladj.device.type == "meta"
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_state_dict(name):
+    torch.manual_seed(1)
+    saved, width = FLOWS[name]()
+    randomize(saved)
+    torch.manual_seed(2)
+    loaded, _ = FLOWS[name]()
+    loaded.load_state_dict(saved.state_dict())
+    x = torch.rand(4, 5) + 1
+    context = torch.randn(4, width) if width else None
+    torch.testing.assert_close(loaded(x, context), saved(x, context))
+
+
+def test_gradient_reaches_every_parameter(case):
+    flow, x, context = case
+    z, ladj = flow(x, context)
+    if any(True for _ in flow.parameters()):
+        (z.square().sum() + ladj.sum()).backward()
+    for name, parameter in flow.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("base", [flows.StandardNormal, flows.StandardLogistic])
+def test_base_integrates_to_one(base, capsys):
+    b = base(2)
+    # the logistic leaves 4 exp(-40) outside of this box
+    box = [(-40.0, 40.0)] * 2
+    verify.integral("base", "one", lambda z: b.log_prob(z).exp(), box)
+
+
+@pytest.mark.parametrize("base", [flows.StandardNormal, flows.StandardLogistic])
+def test_base_samples_follow_its_density(base):
+    """E[h(z)] by samples equals the integral of h times the density."""
+    b = base(1).double()
+    z = b.sample(200_000)
+    for h in (torch.tanh, torch.cos, lambda z: (z > 1).double()):
+        value, _ = verify.grid_integral(
+            lambda z, h=h: h(z[:, 0]) * b.log_prob(z).exp(),
+            [(-40.0, 40.0)],
+            8000,
+        )
+        verify.expectation("base", "samples", h(z), value)
+
+
+def test_temperature_scales_noise():
+    b = flows.StandardNormal(3)
+    torch.manual_seed(1)
+    cold = b.sample(10, temperature=0.5)
+    torch.manual_seed(1)
+    assert torch.equal(cold, 0.5 * b.sample(10))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_model_samples_in_its_dtype(dtype):
+    model = flows.realnvp(4, hidden=(8,)).to(dtype)
+    assert model.sample(3).dtype == dtype
+    x, log_p = model.rsample_and_log_prob(3)
+    assert x.dtype == log_p.dtype == dtype
+
+
+def test_rsample_knows_its_density():
+    model = randomize(flows.realnvp(4, hidden=(8,))).double()
+    x, log_p = model.rsample_and_log_prob(50)
+    torch.testing.assert_close(
+        log_p, model.log_prob(x), rtol=1e4 * EPS, atol=1e4 * EPS
+    )
+    (x.sum() + log_p.sum()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_log_prob_refuses_what_is_wrong():
+    model = flows.realnvp(4, hidden=(8,))
+    with pytest.raises(ValueError, match=r"\(3, 5\).*4 values"):
+        model.log_prob(torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="dequantize"):
+        model.log_prob(torch.zeros(3, 4, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="float64"):
+        model.log_prob(torch.zeros(3, 4, dtype=torch.float64))
+    with pytest.raises(ValueError, match="context has 2 rows"):
+        model.sample(3, context=torch.zeros(2, 1))
+
+
+def test_layers_refuse_what_is_wrong():
+    with pytest.raises(ValueError, match="each of 0"):
+        flows.Permutation([0, 2, 2])
+    with pytest.raises(ValueError, match="at least 2 columns"):
+        flows.AffineCoupling(1)
+    with pytest.raises(ValueError, match="alpha"):
+        flows.Logit(alpha=0.5)
+
+
+def test_log_scale_is_bounded():
+    """Inputs of any size leave the map finite and invertible."""
+    flow = randomize(flows.AffineCoupling(4, (8,)), std=5.0)
+    x = torch.randn(100, 4) * 1e4
+    z, ladj = flow(x)
+    assert z.isfinite().all() and ladj.abs().max() <= 2 * flow.bound
