@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 Number = TypeVar("Number", float, Tensor)
 
@@ -33,3 +35,37 @@ def bits_per_dim(nats: Number, dims: int) -> Number:
     if dims <= 0:
         raise ValueError(f"dims must be positive, got {dims}")
     return -nats / (dims * math.log(2))
+
+
+class Bernoulli(nn.Module):
+    """Independent pixels in {0, 1}, each with its own logit."""
+
+    def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Log-probability in nats, (B,).
+
+        Args:
+            x: Integers in {0, 1}, (B, ...).
+            logits: Log-odds of a 1, of the shape of x.
+
+        Raises:
+            ValueError: If x holds anything else, such as grey values.
+        """
+        if x.is_floating_point() or int(x.max()) > 1 or int(x.min()) < 0:
+            raise ValueError(
+                f"x holds {x.dtype} values from {x.min().item():g} to "
+                f"{x.max().item():g}; a Bernoulli likelihood takes integers "
+                "in {0, 1} (for grey values: binarize them first)"
+            )
+        # log sigmoid(l) for a 1 and log sigmoid(-l) for a 0, without overflow
+        losses = F.binary_cross_entropy_with_logits(
+            logits, x.to(logits.dtype), reduction="none"
+        )
+        return -losses.flatten(1).sum(1)
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """Return the probability of a 1, of the shape of the logits."""
+        return torch.sigmoid(logits)
+
+    def sample(self, logits: Tensor) -> Tensor:
+        """Draw pixels in {0, 1}, uint8, of the shape of the logits."""
+        return torch.bernoulli(self.mean(logits)).to(torch.uint8)
