@@ -1,0 +1,93 @@
+"""Figures, shown source and sliders."""
+
+import re
+
+import pytest
+import torch
+
+from dgm_course import flows, plots
+from dgm_course.player import Player, explore
+
+
+def picture():
+    figure, axes = plots.subplots(size=(2, 1))
+    axes.plot([0, 1])
+    return figure
+
+
+def test_figure_carries_its_description():
+    html = plots.show(picture(), 'rises "steeply"')._repr_html_()
+    assert 'alt="rises &quot;steeply&quot;"' in html
+    assert html.startswith('<img src="data:image/png;base64,iVBOR')
+    with pytest.raises(ValueError, match="alt is empty"):
+        plots.show(picture(), " ")
+
+
+def test_source_is_the_library_code_without_docstrings():
+    text = plots.show_source(flows.AffineCoupling).text
+    assert text.startswith("# dgm_course/flows/realnvp.py\nclass Affine")
+    assert '"""' not in text
+    namespace = {}
+    exec(  # shown code is complete: it defines the same class again
+        "import torch\nfrom dgm_course.flows import AdditiveCoupling\n"
+        "from torch import Tensor\n" + text,
+        namespace,
+    )
+    torch.manual_seed(0)
+    ours = flows.AffineCoupling(4, (8,))
+    shown = namespace["AffineCoupling"](4, (8,))
+    shown.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(shown(x), ours(x))
+
+
+def test_source_keeps_functions_that_are_only_a_docstring():
+    text = plots.show_source(flows.Flow).text
+    assert "class Flow" in text and "def forward" in text
+    compile(text.split("\n", 1)[1], "shown", "exec")
+
+
+def test_image_grid_shows_every_picture():
+    images = torch.arange(5).view(5, 1, 1, 1) * torch.ones(5, 1, 3, 3) * 50
+    figure = plots.image_grid(images, columns=3)
+    drawn = figure.axes[0].images[0].get_array()
+    assert drawn.shape == (2 * 5, 3 * 5)
+    assert {round(v * 255) for v in set(drawn.flatten().tolist())} == {
+        0, 50, 100, 150, 200, 255,
+    }  # fmt: skip
+
+
+def test_player_has_all_frames_and_labels():
+    player = explore(
+        lambda v: picture(), [0.1, 0.25], name="width", alt="a line"
+    )
+    assert isinstance(player, Player) and len(player.frames) == 2
+    html = player._repr_html_()
+    assert html.count("data:image/png") == 1 + 2
+    assert '"width = 0.25"' in html and 'max="1"' in html
+    assert not re.search(r"https?://", html)
+    assert html == player._repr_html_()
+
+
+def test_player_refuses_nothing_to_draw():
+    with pytest.raises(ValueError, match="values is empty"):
+        explore(lambda v: picture(), [], name="x", alt="y")
+    with pytest.raises(ValueError, match="alt is empty"):
+        explore(lambda v: picture(), [1], name="x", alt="")._repr_html_()
+
+
+def test_live_slider_redraws(monkeypatch):
+    monkeypatch.delenv("DGM_STATIC", raising=False)
+    drawn = []
+
+    def draw(value):
+        drawn.append(value)
+        return picture()
+
+    box = explore(draw, [1, 2, 3], name="n", alt="a line", live=True)
+    slider, image = box.children
+    first = image.value
+    slider.value = 3
+    assert drawn == [1, 3] and "<img" in first
+    monkeypatch.setenv("DGM_STATIC", "1")
+    assert isinstance(explore(draw, [1], name="n", alt="a", live=True), Player)

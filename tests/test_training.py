@@ -1,0 +1,401 @@
+"""fit(): every promise of its docstring."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import randomize
+from torch import nn
+
+from dgm_course import checkpoint, flows, training
+from dgm_course.batches import Batches
+from dgm_course.history import History
+from dgm_course.training import NonFiniteLoss, evaluate, fit
+
+CPU = {"device": "cpu", "progress": False}
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return flows.realnvp(3, layers=2, hidden=(8,))
+
+
+def points(n=64):
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(1))
+
+
+def weights(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def noisy_loss(model, batch, step):
+    """A loss with its own noise, to test the random state."""
+    return -model.log_prob(batch + 0.1 * torch.randn_like(batch))
+
+
+def test_loss_falls_and_history_knows_its_error():
+    history = fit(model(), points(), steps=200, batch_size=32, lr=1e-2, **CPU)
+    assert history.loss.mean[-1] < history.loss.mean[0]
+    assert history.loss.step[-1] == 200 and history.stopped == "finished"
+    assert all(se > 0 for se in history.loss.se)
+    assert history.seconds > 0 and "cpu" in history.device
+    assert History.from_dict(history.to_dict()) == history
+
+
+def test_one_step_is_adam_on_the_mean_loss():
+    ours, bare = model(), model()
+    batches = Batches(points(), 32, 0, torch.device("cpu"))
+    fit(ours, points(), steps=3, batch_size=32, lr=1e-2, **CPU)
+    adam = torch.optim.Adam(bare.parameters(), lr=1e-2)
+    for step in range(3):
+        adam.zero_grad()
+        (-bare.log_prob(points()[batches.index(step)])).mean().backward()
+        adam.step()
+    assert_same(weights(ours), weights(bare))
+
+
+def test_epochs_visit_every_row_once_in_a_new_order():
+    batches = Batches(points(10), 5, 3, torch.device("cpu"))
+    first = torch.cat([batches.index(0), batches.index(1)])
+    second = torch.cat([batches.index(2), batches.index(3)])
+    assert first.sort().values.tolist() == list(range(10))
+    assert second.sort().values.tolist() == list(range(10))
+    assert first.tolist() != second.tolist()
+    assert batches.index(1).tolist() == first[5:].tolist()  # random access
+
+
+def test_pixels_stay_bytes():
+    seen = []
+
+    def loss(model, batch, step):
+        seen.append(batch.dtype)
+        return -model.log_prob(batch.float())
+
+    pixels = torch.randint(0, 256, (16, 3), dtype=torch.uint8)
+    fit(model(), pixels, loss, steps=2, batch_size=8, **CPU)
+    assert seen == [torch.uint8] * 2
+
+
+def test_several_tensors_make_a_tuple():
+    def loss(model, batch, step):
+        x, w = batch
+        return -w * model.log_prob(x)
+
+    fit(model(), (points(16), torch.ones(16)), loss, steps=2, **CPU)
+    with pytest.raises(ValueError, match=r"lengths \[16, 15\]"):
+        fit(model(), (points(16), torch.ones(15)), loss, steps=2, **CPU)
+    with pytest.raises(ValueError, match="lengths"):
+        fit(model(), points(0), steps=2, **CPU)
+
+
+def test_reverse_kl_needs_no_data():
+    def loss(model, batch, step):
+        assert batch is None
+        x, log_p = model.rsample_and_log_prob(128)
+        return log_p + 0.5 * (x - 2).square().sum(1)
+
+    m = model()
+    fit(m, None, loss, steps=300, lr=2e-2, **CPU)
+    mean = m.sample(4000).mean(0)
+    assert (mean - 2).abs().max() < 0.3
+
+
+def test_accumulation_equals_one_large_batch():
+    a, b = model().double(), model().double()
+    data = points().double()
+    fit(a, data, steps=5, batch_size=32, **CPU)
+    fit(b, data, steps=5, batch_size=32, accumulate=4, **CPU)
+    for key, value in weights(a).items():
+        # Adam divides by a gradient's size: rounding of 1e-16 may grow
+        torch.testing.assert_close(
+            b.state_dict()[key], value, rtol=1e-9, atol=1e-9
+        )
+
+
+def test_clip_bounds_the_gradient():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(3))
+
+        def loss(self, x):
+            return 1e6 * ((x - self.w) ** 2).sum(1)
+
+    m = Mean()
+    fit(m, points(), steps=1, **CPU)
+    assert m.w.grad.norm() > 10
+    fit(m, points(), steps=1, clip=1.0, **CPU)
+    assert m.w.grad.norm() <= 1 + 1e-5
+
+
+def test_schedule():
+    factors = [training._schedule(s, 100, 10, True) for s in range(100)]
+    assert factors[0] == 0.1 and factors[9] == factors[10] == 1.0
+    assert factors[55] == pytest.approx(0.5) and factors[99] < 1e-3
+    assert training._schedule(50, 100, 0, False) == 1.0
+
+
+def test_average_of_weights_is_what_the_model_ends_with():
+    """Against a loop that averages by hand."""
+    averaged = model()
+    fit(averaged, points(), steps=20, batch_size=32, ema=0.9, lr=1e-2, **CPU)
+    trail = []
+    m = model()
+
+    def record(module, batch, step):
+        if step:
+            trail.append(weights(module))
+        return -module.log_prob(batch)
+
+    fit(m, points(), record, steps=20, batch_size=32, lr=1e-2, **CPU)
+    trail.append(weights(m))
+    mean = trail[0]
+    for state in trail[1:]:
+        mean = {k: 0.9 * mean[k] + 0.1 * state[k] for k in mean}
+    for key, value in weights(averaged).items():
+        torch.testing.assert_close(value, mean[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, ema):
+    kw = dict(steps=40, batch_size=16, ema=ema, cosine=True, warmup=5, **CPU)
+    whole, parts = model(), model()
+    expected = fit(whole, points(), noisy_loss, **kw)
+
+    def interrupted(module, batch, step):
+        if step == 17:
+            os.kill(os.getpid(), signal.SIGINT)
+        return noisy_loss(module, batch, step)
+
+    path = tmp_path / "run.pt"
+    history = fit(parts, points(), interrupted, checkpoint=path, **kw)
+    assert history.stopped == "interrupted" and history.loss.step[-1] == 18
+    parts = model(seed=9)
+    history = fit(
+        parts, points(), noisy_loss, checkpoint=path, resume=True, **kw
+    )
+    assert_same(weights(whole), weights(parts))
+    assert history.loss == expected.loss and history.stopped == "finished"
+
+
+def test_kill_minus_nine_then_resume(tmp_path):
+    """The checkpoint on disk is always a whole one."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, signal, sys, torch
+        from dgm_course import flows, training
+        import time
+        clock = iter(range(0, 10**9, 61))  # a checkpoint after each step
+        training.time.monotonic = lambda: next(clock)
+        torch.manual_seed(0)
+        model = flows.realnvp(3, layers=2, hidden=(8,))
+        x = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
+        def loss(m, batch, step):
+            if step == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return -m.log_prob(batch + 0.1 * torch.randn_like(batch))
+        training.fit(model, x, loss, steps=30, batch_size=16, device="cpu",
+                     checkpoint=sys.argv[1], resume=True, progress=False)
+        torch.save(model.state_dict(), sys.argv[1] + ".done")
+        """)
+    )
+    path = tmp_path / "run.pt"
+    command = [sys.executable, str(script), str(path)]
+    killed = subprocess.run([*command, "11"], timeout=120)
+    assert killed.returncode == -signal.SIGKILL and path.exists()
+    assert checkpoint.read(path)["step"] == 11
+    subprocess.run([*command, "-1"], check=True, timeout=120)
+    whole = model()
+    fit(whole, points(), noisy_loss, steps=30, batch_size=16, **CPU)
+    assert_same(weights(whole), torch.load(f"{path}.done"))
+
+
+def test_second_ctrl_c_is_immediate():
+    def loss(module, batch, step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return -module.log_prob(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), points(), loss, steps=5, **CPU)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_runs_outside_of_the_main_thread():
+    result = []
+    thread = threading.Thread(
+        target=lambda: result.append(fit(model(), points(), steps=2, **CPU))
+    )
+    thread.start()
+    thread.join()
+    assert result[0].stopped == "finished"
+
+
+def test_budget_of_minutes():
+    history = fit(model(), points(), steps=10**9, minutes=0.005, **CPU)
+    assert history.stopped == "out of time" and history.seconds < 30
+
+
+def test_non_finite_loss_names_the_batch_and_keeps_the_weights():
+    m, before = model(), {}
+
+    def loss(module, batch, step):
+        values = -module.log_prob(batch)
+        if step == 3:
+            before.update(weights(module))
+            values = values * torch.where(torch.arange(16) == 5, torch.nan, 1)
+        return values
+
+    with pytest.raises(
+        NonFiniteLoss,
+        match=r"step 3 \(epoch 0, batch 3 of 4, rows \[.*1 of 16 values",
+    ):
+        fit(m, points(), loss, steps=9, batch_size=16, **CPU)
+    assert_same(before, weights(m))
+
+
+def test_non_finite_gradient_is_caught():
+    def loss(module, batch, step):
+        x = module.flow.flows[0].shift.sum() * 0
+        return x.sqrt() + torch.zeros(len(batch))  # value 0, slope infinite
+
+    with pytest.raises(NonFiniteLoss, match="gradient norm"):
+        fit(model(), points(), loss, steps=2, clip=1.0, **CPU)
+
+
+def test_averaged_loss_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(\); return one value per"):
+        fit(
+            model(),
+            points(),
+            lambda m, x, s: m.log_prob(x).mean(),
+            steps=1,
+            **CPU,
+        )
+
+
+def test_model_without_a_loss_is_refused():
+    with pytest.raises(TypeError, match="Linear has no loss"):
+        fit(nn.Linear(3, 3), points(), steps=1, **CPU)
+
+
+def test_foreign_or_broken_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    kw = dict(steps=2, checkpoint=path, resume=True, **CPU)
+    fit(model(), points(), **kw)
+    other = flows.realnvp(3, layers=4, hidden=(8,))
+    with pytest.raises(ValueError, match="written by another model"):
+        fit(other, points(), **kw)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="not a complete checkpoint"):
+        fit(model(), points(), **kw)
+
+
+def test_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    fit(model(), points(), steps=2, checkpoint=path, **CPU)
+    before = path.read_bytes()
+
+    def full_disk(state, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match=r"No space left.*untouched"):
+        fit(model(), points(), steps=2, checkpoint=path, **CPU)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_unwritable_folder():
+    with pytest.raises(OSError, match="choose another folder"):
+        fit(model(), points(), steps=1, checkpoint="/dev/null/run.pt", **CPU)
+
+
+def test_evaluation_has_fixed_noise_and_leaves_no_trace():
+    m, x = randomize(model(), 0.1), points()
+    state = torch.get_rng_state()
+    first = evaluate(m, x, noisy_loss, batch_size=10)
+    assert torch.equal(torch.get_rng_state(), state) and m.training
+    assert evaluate(m, x, noisy_loss, batch_size=10) == first
+    exact = -m.log_prob(x)
+    mean, se = evaluate(m, x, batch_size=10)
+    assert mean == pytest.approx(exact.mean().item(), rel=1e-6)
+    expected = exact.std().item() / math.sqrt(len(x))
+    assert se == pytest.approx(expected, rel=1e-5)
+
+
+def test_validation_curve():
+    history = fit(
+        model(),
+        points(),
+        steps=20,
+        validation=points(32),
+        evaluate_every=8,
+        **CPU,
+    )
+    assert history.validation.step == [8, 16, 20]
+
+
+def test_bf16_trains():
+    history = fit(model(), points(), steps=5, bf16=True, **CPU)
+    assert math.isfinite(history.loss.mean[-1])
+
+
+TWO = """
+import sys, torch
+from dgm_course import flows
+from dgm_course.training import fit
+torch.manual_seed(0)
+model = flows.realnvp(3, layers=2, hidden=(8,)).double()
+g = torch.Generator().manual_seed(1)
+x = torch.randn(64, 3, generator=g).double()
+noise = torch.randn(64, 3, generator=g).double()
+def loss(m, batch, step):
+    x, noise = batch
+    return -m.log_prob(x + 0.1 * noise)
+history = fit(model, (x, noise), loss, steps=6, batch_size=32, accumulate=2,
+              lr=1e-2, device="cpu", progress=False)
+import os
+if os.environ.get("RANK", "0") == "0":
+    torch.save((model.state_dict(), history.loss.mean), sys.argv[1])
+"""
+
+
+def test_two_processes_equal_one(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    one, two = tmp_path / "one.pt", tmp_path / "two.pt"
+    python = [sys.executable, str(script), str(one)]
+    subprocess.run(python, check=True, env=env, timeout=300)
+    torchrun = Path(sys.executable).with_name("torchrun")
+    command = [str(torchrun), "--standalone", "--nproc_per_node", "2"]
+    subprocess.run(
+        [*command, str(script), str(two)], check=True, env=env, timeout=300
+    )
+    state_one, loss_one = torch.load(one)
+    state_two, loss_two = torch.load(two)
+    for key, value in state_one.items():
+        torch.testing.assert_close(state_two[key], value, rtol=1e-9, atol=1e-9)
+    assert loss_two == pytest.approx(loss_one, rel=1e-9)
+
+
+def test_shares_of_a_batch_must_be_whole():
+    with pytest.raises(ValueError, match="does not divide"):
+        Batches(points(), 9, 0, torch.device("cpu"), processes=2)
