@@ -1,6 +1,9 @@
 """Real data sets and toy densities."""
 
-from .images import Images, fashion_mnist, mnist
+from .fetch import download
+from .images import Images, cifar10, fashion_mnist, mnist
+from .speech import Recordings, prompts
+from .tables import Table, magic
 from .toy import (
     Density2d,
     banana,
@@ -13,11 +16,17 @@ from .toy import (
 __all__ = [
     "Density2d",
     "Images",
+    "Recordings",
+    "Table",
     "banana",
+    "cifar10",
+    "download",
     "eight_gaussians",
     "fashion_mnist",
     "histogram",
+    "magic",
     "mnist",
+    "prompts",
     "ring",
     "two_moons",
 ]
