@@ -1,0 +1,237 @@
+"""The notebooks keep the form that readers, Colab and the book rely on."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from dgm_course.verify import collect_rows
+
+ROOT = Path(__file__).parents[2]
+BOOK = ROOT / "book"
+sys.path.insert(0, str(BOOK / "_ext"))
+import notebooks as tools  # noqa: E402
+
+PATHS = sorted(BOOK.glob("*.ipynb"))
+CHAPTERS = [path for path in PATHS if path.name[:2].isdigit()]
+STATEMENT = re.compile(
+    r"^> \*\*((?:Theorem|Lemma|Proposition|Corollary) \d+\.\d+)", re.M
+)
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda p: p.stem)
+
+
+def cells(path, kind):
+    notebook = nbformat.read(path, as_version=4)
+    return [c for c in notebook.cells if c.cell_type == kind]
+
+
+def markdown(path):
+    return "\n\n".join(c.source for c in cells(path, "markdown"))
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+@each(PATHS)
+def test_valid_and_stripped(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    stripped = nbformat.read(path, as_version=4)
+    tools.strip(stripped)
+    tools.refresh(stripped, path.name)
+    assert stripped == notebook, "run `make notebooks`"
+
+
+@each(PATHS)
+def test_badge_and_setup_follow_the_repository_url(path):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    url = config["repository"]["url"]
+    first = nbformat.read(path, as_version=4).cells[0].source
+    expected = url.replace("https://github.com", "/github")
+    assert f"colab.research.google.com{expected}/blob/" in first
+    assert f"/book/{path.name})" in first
+    setup = cells(path, "code")[0].source
+    assert f"git+{url}" in setup and "--no-deps" in setup
+    assert setup == cells(PATHS[0], "code")[0].source
+
+
+@each(PATHS)
+def test_cells_are_short_and_narrow(path):
+    for cell in cells(path, "code"):
+        lines = cell.source.splitlines()
+        assert max(map(len, lines)) <= 80, cell.source
+        assert len(lines) <= 20, cell.source
+    for line in markdown(path).splitlines():
+        table = line.startswith("|") or "colab-badge" in line
+        assert len(line) <= 80 or table, line
+
+
+@each(PATHS)
+def test_markdown_is_portable(path):
+    text = markdown(path)
+    assert not re.search(
+        r"^(:::|```\{)|\{(doc|ref|eq|cite|term)[:\w]*\}`", text, re.M
+    )
+    assert not re.search(r"\\begin\{(align|equation)\*?\}", text)
+    for alt in re.findall(r"!\[([^\]]*)\]", text):
+        assert alt.strip()
+
+
+def anchors(path):
+    return re.findall(r'<a id="([\w-]+)"></a>', markdown(path))
+
+
+def test_anchors_and_equation_numbers_are_unique():
+    names = Counter(name for path in PATHS for name in anchors(path))
+    numbers = Counter(
+        n for p in PATHS for n in re.findall(r"\\tag\{([^}]+)\}", markdown(p))
+    )
+    repeated = [k for k, n in (names + numbers).items() if n > 1]
+    assert names and numbers and not repeated
+
+
+@each(PATHS)
+def test_links_resolve(path):
+    for target in re.findall(r"\]\(#([\w-]+)\)", markdown(path)):
+        assert target in anchors(path), target
+    for name in re.findall(
+        r"\]\(([\w./-]+\.(?:ipynb|md))(?:#[^)]*)?\)", markdown(path)
+    ):
+        assert (BOOK / name).exists(), name
+
+
+@each(CHAPTERS)
+def test_equation_numbers_in_the_text_exist(path):
+    text = markdown(path)
+    number = str(int(path.name[:2]))
+    tagged = set(re.findall(r"\\tag\{([^}]+)\}", text))
+    assert all(tag.startswith(f"{number}.") for tag in tagged)
+    mentioned = set(re.findall(rf"\(({number}\.\d+)\)", text))
+    assert mentioned <= tagged, mentioned - tagged
+
+
+@each(CHAPTERS)
+def test_every_statement_has_proof_check_and_row(path):
+    text = markdown(path)
+    statements = STATEMENT.findall(text)
+    number = str(int(path.name[:2]))
+    expected = [f"{number}.{i + 1}" for i in range(len(statements))]
+    assert [s.split()[1] for s in statements] == expected
+    parts = STATEMENT.split(text)[1:]
+    for name, rest in zip(parts[::2], parts[1::2]):
+        assert "> **Proof.**" in rest, f"{name} has no proof"
+        assert rest.count(r"\blacksquare") == 1, f"{name}: end the proof"
+        assert re.match(r"[^\n]*<a id=", rest), f"{name} has no anchor"
+    rows = {row.theorem for row in collect_rows(path)}
+    assert set(statements) == rows
+
+
+@each(PATHS)
+def test_check_cells_print_passing_rows_only(path):
+    for cell in cells(path, "code"):
+        kept = "keep_output" in tags(cell)
+        assert kept == ("nbval-check-output" in tags(cell))
+        if kept:
+            assert "verify." in cell.source
+            (output,) = cell.outputs
+            rows = output["text"].splitlines()
+            assert rows and all(row.endswith("| pass") for row in rows)
+
+
+@each(CHAPTERS)
+def test_shape_of_a_chapter(path):
+    code = "\n".join(c.source for c in cells(path, "code"))
+    text = markdown(path)
+    for part in ("plots.show_source(", "explore(", "profile(", "fit("):
+        assert part in code, part
+    assert "verify.show_measured()" in code
+    headings = re.findall(r"^## (.*)", text, re.M)
+    assert {"Exercises", "How close were they?", "Summary"} <= set(headings)
+    assert "*Slides covered:*" in text and "**References.**" in text
+    assert not re.search(r"plt\.|\.show\(\)", code)
+
+
+@each(CHAPTERS)
+def test_every_exercise_has_a_hidden_solution_that_runs(path):
+    notebook = nbformat.read(path, as_version=4)
+    exercises = 0
+    for cell, following in zip(notebook.cells, notebook.cells[1:]):
+        tail = cell.source.split("## Exercises")[-1]
+        if cell.cell_type == "markdown" and re.search(
+            r"^\*\*\d+\.\d+\*\* ", tail, re.M
+        ):
+            exercises += 1
+            assert "hide-cell" in tags(following)
+            assert following.metadata["jupyter"]["source_hidden"]
+            assert "raises-exception" not in tags(following)
+    assert exercises >= 3 or path.name == "12_scaffold.ipynb"
+
+
+def test_table_of_contents_lists_finished_pages_only():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    pages = [toc["root"]]
+    pages += [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    stems = {p.relative_to(ROOT).with_suffix("").as_posix() for p in PATHS}
+    assert stems <= set(pages)
+    for page in pages:
+        exists = [
+            (ROOT / page).with_suffix(s).exists() for s in (".md", ".ipynb")
+        ]
+        assert any(exists), page
+
+
+def test_references_have_a_doi_and_are_sorted():
+    text = (BOOK / "references.bib").read_text()
+    keys = re.findall(r"^@\w+\{(\w+),", text, re.M)
+    assert keys == sorted(keys)
+    for entry in text.split("\n@")[0:]:
+        assert re.search(r"doi = \{10\.\d+/", entry), entry
+
+
+def test_scaffold_passes_these_tests(tmp_path, monkeypatch):
+    """`make chapter NAME=...` in a copy of the book."""
+    book = tmp_path / "book"
+    (book / "_ext").mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    template = (BOOK / "_ext/chapter.md").read_text()
+    (book / "_ext/chapter.md").write_text(template)
+    (book / "00_primer.ipynb").write_bytes(PATHS[0].read_bytes())
+    monkeypatch.setattr(tools, "ROOT", tmp_path)
+    path = tools.new("12_scaffold")
+    monkeypatch.setattr(tools, "ROOT", ROOT)
+    assert "book/12_scaffold" in (tmp_path / "_toc.yml").read_text()
+    for test in (
+        test_valid_and_stripped,
+        test_cells_are_short_and_narrow,
+        test_markdown_is_portable,
+        test_every_statement_has_proof_check_and_row,
+        test_check_cells_print_passing_rows_only,
+        test_equation_numbers_in_the_text_exist,
+        test_shape_of_a_chapter,
+        test_every_exercise_has_a_hidden_solution_that_runs,
+    ):
+        test(path)
+    with pytest.raises(SystemExit, match="no chapter name"):
+        tools.new("Chapter 12")
+
+
+def test_setup_cell_runs_in_an_empty_folder(tmp_path):
+    """Where the package is installed the setup cell does nothing."""
+    source = tools.setup_cell()
+    script = "\n".join(
+        line.replace("%pip install", "raise SystemExit  #")
+        for line in source.splitlines()
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, cwd=tmp_path, timeout=60
+    )
