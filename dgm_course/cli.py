@@ -26,12 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dgm", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_data,):
+    for add in (_add_data, _add_train, _add_results, _add_info):
         add(commands)
     options = parser.parse_args(argv)
     try:
         return options.run(options)
-    except (ImportError, OSError, ValueError) as error:
+    except (ArithmeticError, ImportError, OSError, ValueError) as error:
         print(f"dgm: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -103,3 +103,106 @@ def _data_list(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train models of the zoo")
+    train.add_argument("names", nargs="*", metavar="NAME")
+    train.add_argument("--chapter", type=int, help="all models of a chapter")
+    train.add_argument(
+        "--profile", choices=["smoke", "read", "full"], help="how much"
+    )
+    train.add_argument("--minutes", type=float, help="budget for each model")
+    train.add_argument(
+        "--resume", action="store_true", help="go on where a run stopped"
+    )
+    train.add_argument("--device", help="cpu, cuda, ...; default: the best")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--out", default="runs", metavar="DIR", help="default: %(default)s"
+    )
+    train.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    import os
+    from pathlib import Path
+
+    from . import zoo
+
+    if options.profile:
+        os.environ["DGM_PROFILE"] = options.profile
+    names = list(options.names)
+    if options.chapter is not None:
+        names += zoo.names(options.chapter)
+    if not names:
+        raise ValueError(
+            "nothing to train: give a NAME, or --chapter N with one of "
+            f"{sorted({r.chapter for r in zoo.all_recipes().values()})}"
+        )
+    for recipe in [zoo.recipe(name) for name in names]:  # all known, or none
+        print(f"{recipe.name}: {recipe.summary}")
+        card = zoo.train(
+            recipe,
+            Path(options.out),
+            minutes=options.minutes,
+            resume=options.resume,
+            device=options.device,
+            seed=options.seed,
+        )
+        print(_describe(card))
+        if card.stopped == "interrupted":
+            return 130
+    return 0
+
+
+def _add_results(commands: Any) -> None:
+    results = commands.add_parser("results", help="what the zoo scores")
+    results.add_argument("--out", metavar="DIR", help="another zoo")
+    results.set_defaults(run=_results)
+
+
+def _results(options: argparse.Namespace) -> int:
+    from . import zoo
+
+    print(f"{'model':<24} {'chapter':>7}  {'metric':<26} value")
+    for name, card in zoo.results(*_folder(options.out)):
+        chapter = zoo.recipe(name).chapter
+        for metric, value in card.metrics.items():
+            print(f"{name:<24} {chapter:>7}  {metric:<26} {value}")
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser("info", help="the card of a model")
+    info.add_argument("name")
+    info.add_argument("--out", metavar="DIR", help="another zoo")
+    info.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from . import zoo
+
+    recipe = zoo.recipe(options.name)
+    card = zoo.card(options.name, *_folder(options.out))
+    print(f"{recipe.name}: {recipe.summary} (chapter {recipe.chapter})")
+    print(_describe(card))
+    return 0
+
+
+def _folder(name: str | None) -> list[Any]:
+    from pathlib import Path
+
+    return [] if name is None else [Path(name)]
+
+
+def _describe(card: Any) -> str:
+    lines = [
+        f"  data        {card.data}",
+        f"  trained     {card.steps:,} steps, {card.seconds:.0f} s on "
+        f"{card.device}, {card.stopped} (profile {card.profile})",
+        f"  parameters  {card.parameters:,}, seed {card.seed}, "
+        f"torch {card.torch}",
+    ]
+    lines += [f"  {name:<22} {m}" for name, m in card.metrics.items()]
+    return "\n".join(lines)

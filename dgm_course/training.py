@@ -26,7 +26,7 @@ __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit", "pick_device"]
 Loss = Callable[[Any, Any, int], Tensor]
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(ArithmeticError):
     """The loss or its gradient became NaN or infinite."""
 
 

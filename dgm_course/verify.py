@@ -87,8 +87,8 @@ def equal(
         left: One side, any shape.
         right: The other side, of a shape that broadcasts.
         roundings: Number of rounded operations behind each value. The
-            tolerance is roundings * eps * max(1, |left|, |right|), with the
-            eps of the less precise side.
+            tolerance is ``roundings * eps * max(1, |left|, |right|)``, with
+            the eps of the less precise side.
     """
     left, right = _tensor(left), _tensor(right)
     eps = max(torch.finfo(t.dtype).eps for t in (left, right))

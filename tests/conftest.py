@@ -35,6 +35,7 @@ FLOWS = {
         3,
     ),
     "elementwise": lambda: (flows.ElementwiseAffine(5), 0),
+    "triangular": lambda: (flows.TriangularAffine(5), 0),
     "permutation": lambda: (flows.Permutation.random(5, seed=1), 0),
     "reverse": lambda: (flows.Permutation.reverse(5), 0),
     "even first": lambda: (flows.Permutation.even_first(5), 0),

@@ -86,6 +86,35 @@ class ElementwiseAffine(Flow):
         return x, (-self.log_scale.sum()).expand(len(z))
 
 
+class TriangularAffine(Flow):
+    """z = L x + shift with L lower triangular: whitens any Gaussian.
+
+    The diagonal of L is exp(log_diagonal), so ladj = sum(log_diagonal), and
+    the inverse is a triangular solve.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.log_diagonal = nn.Parameter(torch.zeros(dim))
+        self.below = nn.Parameter(torch.zeros(dim, dim))
+        self.shift = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x, context=None):
+        """Multiply by L, then shift."""
+        z = x @ self.matrix().T + self.shift
+        return z, self.log_diagonal.sum().expand(len(x))
+
+    def inverse(self, z, context=None):
+        """Shift back, then solve for x."""
+        right = (z - self.shift).T
+        x = torch.linalg.solve_triangular(self.matrix(), right, upper=False)
+        return x.T, (-self.log_diagonal.sum()).expand(len(z))
+
+    def matrix(self) -> Tensor:
+        """Return L, (D, D)."""
+        return self.below.tril(-1) + self.log_diagonal.exp().diag()
+
+
 class Logit(Flow):
     """From a range of grey values to the whole real line.
 

@@ -1,0 +1,19 @@
+"""Trained models: how they were made, what they score, their weights."""
+
+from .card import Card, Metric
+from .recipe import Recipe, names, recipe
+from .store import card, load, results
+from .train import train
+
+__all__ = [
+    "Card",
+    "Metric",
+    "Recipe",
+    "all_recipes",
+    "card",
+    "load",
+    "names",
+    "recipe",
+    "results",
+    "train",
+]

@@ -1,0 +1,1 @@
+"""One file a chapter: what is trained, and how it is judged."""

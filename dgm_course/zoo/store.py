@@ -1,0 +1,109 @@
+"""Cards and weights on disk, verified when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import atomic_write
+from .card import Card
+from .recipe import names, recipe
+
+HERE = Path(__file__).parent
+
+
+def card(name: str, folder: Path = HERE) -> Card:
+    """Return the card of a trained model.
+
+    Args:
+        name: Name of the recipe.
+        folder: Folder with ``cards/`` and ``weights/``; the zoo that ships
+            with the package by default.
+
+    Raises:
+        ValueError: If there is no such recipe, or the card is damaged.
+        FileNotFoundError: If the model was not trained.
+    """
+    recipe(name)
+    path = folder / "cards" / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there: {name} was not trained yet; run "
+            f"`dgm train {name} --profile full --out {folder}`"
+        )
+    return Card.read(path)
+
+
+def load(name: str, folder: Path = HERE) -> nn.Module:
+    """Return a trained model in evaluation mode, in float32 on the CPU.
+
+    The weights are stored in float16; the metrics of the card are those of
+    these rounded weights.
+
+    Raises:
+        ValueError: If the weights are not those of the card.
+        FileNotFoundError: If the card ships without weights.
+    """
+    from safetensors.torch import load as parse
+
+    expected = card(name, folder).sha256
+    path = folder / "weights" / f"{name}.safetensors"
+    again = f"`dgm train {name} --profile full --out {folder}` makes it anew"
+    if not expected or not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there: the card of {name} stands without weights; "
+            f"{again}"
+        )
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{path} ({len(data)} bytes) has the SHA-256 {found[:12]}..., its "
+            f"card says {expected[:12]}...: it was truncated or altered. "
+            f"Restore it from the repository; {again}"
+        )
+    model = recipe(name).build()
+    state = {k: _widen(v) for k, v in parse(data).items()}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def save_weights(model: nn.Module, path: Path) -> str:
+    """Write the weights in float16, atomically, and return their SHA-256.
+
+    Raises:
+        ValueError: If a weight does not fit into float16.
+    """
+    from safetensors.torch import save
+
+    state = {k: _narrow(k, v) for k, v in model.state_dict().items()}
+    data = save(state)
+    with atomic_write(path) as file:
+        file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def results(folder: Path = HERE) -> list[tuple[str, Card]]:
+    """Return name and card of every trained model, chapter by chapter."""
+    trained = [n for n in names() if (folder / "cards" / f"{n}.json").exists()]
+    return [(name, card(name, folder)) for name in trained]
+
+
+def _narrow(name: str, value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    half = value.to(torch.float16)
+    if not half.isfinite().all():
+        raise ValueError(
+            f"{name} holds values up to {value.abs().max():.3g}, beyond "
+            "float16; a weight of this size means that training went wrong"
+        )
+    return half
+
+
+def _widen(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
