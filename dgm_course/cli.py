@@ -57,9 +57,8 @@ def _add_data(commands: Any) -> None:
 def _data_get(options: argparse.Namespace) -> int:
     from .data import download, sources, store
 
-    names = list(dict.fromkeys(options.names))
-    if "all" in names:
-        names = list(sources.SOURCES)
+    everything = "all" in options.names
+    names = list(sources.SOURCES) if everything else options.names
     found = {name: sources.source_of(name) for name in names}  # all, or none
     failed = False
     for name, source in found.items():
@@ -99,10 +98,6 @@ def _data_list(options: argparse.Namespace) -> int:
         print(f"{name:<14} bundled: {bundled:<26} in full: {full}")
     print(f"{'magic':<14} bundled: 19,020 rows, all of it")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 def _add_train(commands: Any) -> None:
@@ -206,3 +201,7 @@ def _describe(card: Any) -> str:
     ]
     lines += [f"  {name:<22} {m}" for name, m in card.metrics.items()]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import lzma
-import tarfile
-import zlib
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -14,18 +11,6 @@ from tqdm.auto import tqdm
 from ..profile import profile
 from . import store
 from .sources import Source, source_of
-
-# what a broken connection, a missing file or a damaged archive raise;
-# the errors of requests are OSErrors
-BROKEN = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    lzma.LZMAError,
-    tarfile.TarError,
-    zlib.error,
-)
 
 
 def download(name: str) -> Path:
@@ -94,8 +79,11 @@ def _fetch(name: str, source: Source, file: str) -> bytes:
     for mirror in source.mirrors:
         try:
             content = source.unpack(_http(mirror + file, file))
-        except BROKEN as error:
-            failures.append(f"{mirror}{file}: {type(error).__name__}: {error}")
+        except ImportError:
+            raise
+        except Exception as error:  # each kind of damage has its own
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            failures.append(f"{mirror}{file}: {reason}")
             continue
         found = hashlib.sha256(content).hexdigest()
         if found == source.sha256[file]:

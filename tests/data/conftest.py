@@ -67,7 +67,9 @@ def site():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, args=(0.01,), daemon=True
+    ).start()
     site = Site(f"http://127.0.0.1:{server.server_port}")
     yield site
     server.shutdown()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from dgm_course.data import cifar10, mnist, prompts, store
 
+SHARED_FOLDER = HealthCheck.function_scoped_fixture
 KEYS = ("train_images", "train_labels")
 
 
@@ -23,7 +24,7 @@ def damage(folder, cut):
     return path
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[SHARED_FOLDER])
 @given(part=st.floats(0, 1, exclude_max=True))
 def test_an_archive_cut_anywhere_is_named(folder, part):
     path = folder / "mnist.npz"
@@ -36,7 +37,7 @@ def test_an_archive_cut_anywhere_is_named(folder, part):
     assert "dgm data get mnist" in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[SHARED_FOLDER])
 @given(st.data())
 def test_a_changed_byte_is_noticed_or_harmless(folder, data):
     path = folder / "mnist.npz"
