@@ -1,7 +1,7 @@
 """Trained models: how they were made, what they score, their weights."""
 
 from .card import Card, Metric
-from .recipe import Recipe, names, recipe
+from .recipe import Recipe, all_recipes, names, recipe
 from .store import card, load, results
 from .train import train
 

@@ -1,0 +1,104 @@
+"""Chapter 8: VAEs on binary digits with 2, 10 and 20 latent dimensions.
+
+The digits are binarized anew in each epoch; what is judged has been binarized
+once, with a fixed seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import data
+from ...vae import (
+    VAE,
+    AggregatedPosterior,
+    Objective,
+    binarize,
+    elbo_surgery,
+    encode_all,
+    mlp_vae,
+)
+from ...verify import mean_and_se
+from ..card import Metric
+from ..recipe import Metrics, Recipe
+
+SEEDS = {"train": 0, "test": 1}
+TERMS = ("elbo", "kl", "information", "marginal_kl", "residual")
+
+
+def grey_digits() -> Tensor:
+    """The training digits, uint8, grey; the profile decides how many."""
+    return data.mnist("train").images
+
+
+def binary_digits(split: str, full: bool | None = None) -> Tensor:
+    """Digits binarized once, with the seed of their split."""
+    return binarize(data.mnist(split, full=full).images, seed=SEEDS[split])
+
+
+def metric(values: Tensor) -> Metric:
+    """Mean and standard error of values in nats."""
+    return Metric(*mean_and_se(values), "nats", len(values))
+
+
+def each(function: Callable[[Tensor], Tensor], x: Tensor, size=1000) -> Tensor:
+    """Apply a function to chunks of the data."""
+    return torch.cat([function(some) for some in x.split(size)])
+
+
+def surgery(model: VAE, x: Tensor, where: str) -> Metrics:
+    """The terms of the ELBO, with q(z) over all n codes of x."""
+    found = elbo_surgery(model, x)
+    return {f"{t}, {where}": metric(getattr(found, t)) for t in TERMS}
+
+
+def evaluate(model: Any) -> Metrics:
+    """The bundled digits; q(z) and log n are those of 10,000 codes."""
+    test = binary_digits("test", full=False)
+    metrics = {"elbo, test, bundled 2,000": metric(each(model.elbo, test))}
+    train = binary_digits("train", full=False)
+    return metrics | surgery(model, train, "train, bundled 10,000")
+
+
+def evaluate_full(model: Any) -> Metrics:
+    """All digits; the gap of the bound on 2,000 of the test digits.
+
+    The log-likelihood is an importance-weighted bound with 500 samples; its
+    ELBO is averaged over 20, and the gap is the mean of their differences.
+    """
+    train, test = binary_digits("train", True), binary_digits("test", True)
+    metrics = surgery(model, train, "train")
+    metrics["elbo, test"] = metric(each(model.elbo, test))
+    codes = encode_all(model, train)
+    standard, model.prior = model.prior, AggregatedPosterior(*codes)
+    metrics["elbo, test, prior q(z)"] = metric(each(model.elbo, test))
+    model.prior = standard
+    some = test[torch.randperm(len(test))[:2000]]
+    bound = each(partial(model.iw_bound, k=500, chunk=50), some, 100)
+    elbo = torch.stack([model.elbo(some) for _ in range(20)]).mean(0)
+    metrics["log-likelihood, test"] = metric(bound)
+    metrics["gap of the bound, test"] = metric(bound - elbo)
+    return metrics
+
+
+RECIPES = [
+    Recipe(
+        name=f"mnist_vae_{latents}",
+        chapter=8,
+        summary=f"VAE of two MLPs, {latents} latent dimensions",
+        split="MNIST train, binarized anew in each epoch",
+        build=partial(mlp_vae, latents, hidden=(300, 300)),
+        data=grey_digits,
+        evaluate=evaluate,
+        evaluate_full=evaluate_full,
+        steps={"smoke": 10, "read": 3_000, "full": steps},
+        options={"lr": 1e-3, "cosine": True, "batch_size": 200},
+        loss=Objective(prepare=binarize),
+    )
+    for latents, steps in ((2, 90_000), (10, 45_000), (20, 45_000))
+]
