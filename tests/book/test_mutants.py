@@ -1,14 +1,16 @@
 """Break the library on purpose: the chapters' check cells must notice."""
 
+import math
 from pathlib import Path
 
 import nbformat
 import pytest
 import torch
 
-from dgm_course import flows
+from dgm_course import flows, vae
 from dgm_course.dequantization import Uniform
 from dgm_course.training import NonFiniteLoss
+from dgm_course.vae import discrete, surgery
 from dgm_course.verify import CheckFailed
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -66,6 +68,48 @@ def wide_noise(monkeypatch):
     monkeypatch.setattr(Uniform, "forward", wrong)
 
 
+def swap_kl(monkeypatch):
+    """KL(p || q) in the place of KL(q || p)."""
+    right = discrete._kl
+
+    def wrong(q, p):
+        return right(*torch.broadcast_tensors(p, q))
+
+    monkeypatch.setattr(discrete, "_kl", wrong)
+
+
+def average_kl(monkeypatch):
+    """The KL of a digit is averaged over its latent dimensions."""
+    monkeypatch.setattr(
+        vae.Parts, "kl", property(lambda parts: parts.kl_groups.mean(1))
+    )
+
+
+def forget_log_n(monkeypatch):
+    """q(z) is the sum of the posteriors, not their mean."""
+    right = surgery.aggregated
+
+    def wrong(z, codes, memory=64):
+        log_q, entropy = right(z, codes, memory)
+        return log_q + math.log(len(codes.mean)), entropy
+
+    monkeypatch.setattr(surgery, "aggregated", wrong)
+    monkeypatch.setattr(vae, "aggregated", wrong)
+
+
+def leave_one_out(monkeypatch):
+    """q(z) at a code of digit i without the posterior of digit i."""
+    right = surgery.aggregated
+
+    def wrong(z, codes, memory=64):
+        pairs = vae.Gaussians(*codes).log_prob(z)
+        pairs.fill_diagonal_(-math.inf)
+        log_q = pairs.logsumexp(1) - math.log(len(codes.mean) - 1)
+        return log_q, right(z, codes, memory)[1]
+
+    monkeypatch.setattr(surgery, "aggregated", wrong)
+
+
 def run_until_a_check_fails(name):
     """Execute the cells of a chapter here, up to a failing check cell."""
     notebook = nbformat.read(BOOK / name, as_version=4)
@@ -91,6 +135,10 @@ def run_until_a_check_fails(name):
         ("01_uniform_dequantization.ipynb", drop_preprocessing),
         ("01_uniform_dequantization.ipynb", forget_log_256),
         ("01_uniform_dequantization.ipynb", wide_noise),
+        ("08_elbo_surgery.ipynb", swap_kl),
+        ("08_elbo_surgery.ipynb", average_kl),
+        ("08_elbo_surgery.ipynb", forget_log_n),
+        ("08_elbo_surgery.ipynb", leave_one_out),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -100,5 +100,5 @@ RECIPES = [
         options={"lr": 1e-3, "cosine": True, "batch_size": 200},
         loss=Objective(prepare=binarize),
     )
-    for latents, steps in ((2, 90_000), (10, 45_000), (20, 45_000))
+    for latents, steps in ((2, 90_000), (10, 45_000), (20, 30_000))
 ]
