@@ -28,6 +28,8 @@ from ..card import Metric
 from ..recipe import Metrics, Recipe
 
 SEEDS = {"train": 0, "test": 1}
+HIDDEN = (300, 300)
+TRAINING = {"lr": 1e-3, "cosine": True, "batch_size": 200}
 TERMS = ("elbo", "kl", "information", "marginal_kl", "residual")
 
 
@@ -92,12 +94,12 @@ RECIPES = [
         chapter=8,
         summary=f"VAE of two MLPs, {latents} latent dimensions",
         split="MNIST train, binarized anew in each epoch",
-        build=partial(mlp_vae, latents, hidden=(300, 300)),
+        build=partial(mlp_vae, latents, hidden=HIDDEN),
         data=grey_digits,
         evaluate=evaluate,
         evaluate_full=evaluate_full,
         steps={"smoke": 10, "read": 3_000, "full": steps},
-        options={"lr": 1e-3, "cosine": True, "batch_size": 200},
+        options=TRAINING,
         loss=Objective(prepare=binarize),
     )
     for latents, steps in ((2, 90_000), (10, 45_000), (20, 30_000))
