@@ -32,6 +32,7 @@ class History:
         loss: Training loss in nats per sample, averaged over all samples
             between two points; the standard error is over these samples.
         validation: The same on held-out data, where ``fit`` was given some.
+        steps: Updates that were made, over all resumed parts.
         seconds: Wall time spent in training, over all resumed parts.
         device: Where the model was trained.
         stopped: "finished", "out of time", or "interrupted".
@@ -39,6 +40,7 @@ class History:
 
     loss: Curve = field(default_factory=Curve)
     validation: Curve = field(default_factory=Curve)
+    steps: int = 0
     seconds: float = 0.0
     device: str = ""
     stopped: str = ""

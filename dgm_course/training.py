@@ -126,6 +126,7 @@ def fit(
 
     def save() -> None:
         history.seconds = spent + time.monotonic() - began
+        history.steps = state.step
         if checkpoint is not None and run.rank == 0:
             state.save(checkpoint)
 

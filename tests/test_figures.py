@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dgm_course import flows, plots
+from dgm_course.history import History
 from dgm_course.player import Player, explore
 
 
@@ -91,3 +92,13 @@ def test_live_slider_redraws(monkeypatch):
     assert drawn == [1, 3] and "<img" in first
     monkeypatch.setenv("DGM_STATIC", "1")
     assert isinstance(explore(draw, [1], name="n", alt="a", live=True), Player)
+
+
+def test_history_plots_both_curves_with_their_errors():
+    history = History()
+    for step in (1, 2, 3):
+        history.loss.append(step, 3.0 - step, 0.1)
+    history.validation.append(3, 1.0, 0.2)
+    (axes,) = history.plot().axes
+    assert [line.get_label() for line in axes.lines] == ["training", "held out"]
+    assert len(axes.collections) == 2

@@ -182,7 +182,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, ema):
 
     path = tmp_path / "run.pt"
     history = fit(parts, points(), interrupted, checkpoint=path, **kw)
-    assert history.stopped == "interrupted" and history.loss.step[-1] == 18
+    assert history.stopped == "interrupted" and history.steps == 18
     parts = model(seed=9)
     history = fit(
         parts, points(), noisy_loss, checkpoint=path, resume=True, **kw

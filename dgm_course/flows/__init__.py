@@ -9,23 +9,38 @@ from .base import (
     StandardLogistic,
     StandardNormal,
 )
-from .layers import ElementwiseAffine, Logit, Permutation
+from .conditionals import Affine, Conditional, GaussianMixture
+from .layers import (
+    ElementwiseAffine,
+    Logit,
+    Permutation,
+    TriangularAffine,
+)
+from .maf import IAF, MAF, coupling_as_iaf, maf
 from .nice import AdditiveCoupling, nice
 from .realnvp import AffineCoupling, realnvp
 
 __all__ = [
+    "IAF",
+    "MAF",
     "AdditiveCoupling",
+    "Affine",
     "AffineCoupling",
     "Base",
     "Compose",
+    "Conditional",
     "ElementwiseAffine",
     "Flow",
     "FlowModel",
+    "GaussianMixture",
     "Inverse",
     "Logit",
     "Permutation",
     "StandardLogistic",
     "StandardNormal",
+    "TriangularAffine",
+    "coupling_as_iaf",
+    "maf",
     "nice",
     "realnvp",
 ]

@@ -2,7 +2,7 @@
 
 from .card import Card, Metric
 from .recipe import Recipe, all_recipes, names, recipe
-from .store import card, load, results
+from .store import card, load, published, results
 from .train import train
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "card",
     "load",
     "names",
+    "published",
     "recipe",
     "results",
     "train",

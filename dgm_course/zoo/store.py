@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +92,25 @@ def results(folder: Path = HERE) -> list[tuple[str, Card]]:
     """Return name and card of every trained model, chapter by chapter."""
     trained = [n for n in names() if (folder / "cards" / f"{n}.json").exists()]
     return [(name, card(name, folder)) for name in trained]
+
+
+def published(table: str) -> dict[str, Any]:
+    """Return a table of published numbers, with its source and unit.
+
+    Args:
+        table: A name in ``published.json``, such as "image_likelihoods".
+
+    Raises:
+        ValueError: If there is no such table.
+    """
+    text = (HERE / "published.json").read_text(encoding="utf-8")
+    tables = json.loads(text)
+    if table not in tables:
+        raise ValueError(
+            f"there is no published table {table!r}; there are "
+            f"{', '.join(tables)}"
+        )
+    return tables[table]
 
 
 def _narrow(name: str, value: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import torch
@@ -71,13 +70,13 @@ def train(
         data=f"{recipe.split}{_rows(data)}",
         device=history.device,
         seconds=round(history.seconds, 1),
-        steps=history.loss.step[-1] if history.loss.step else 0,
+        steps=history.steps,
         stopped=history.stopped,
         parameters=sum(p.numel() for p in model.parameters()),
         seed=seed,
         torch=torch.__version__,
         metrics=measure(recipe, model, profile == "full"),
-        history=dataclasses.replace(history),
+        history=history,
         sha256=sha256,
     )
     card.write(out / "cards" / f"{recipe.name}.json")

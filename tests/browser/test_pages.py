@@ -11,7 +11,8 @@ import pytest
 HTML = Path(__file__).parents[2] / "_build/html"
 PAGES = sorted(p.stem for p in (HTML / "book").glob("*.html"))
 WITH_SLIDER = [p for p in PAGES if p[:2].isdigit()]
-CHROMIUM = shutil.which("chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 # no connection of the browser's own
 FLAGS = [
     "--no-sandbox",

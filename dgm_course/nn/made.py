@@ -1,0 +1,238 @@
+"""MADE: one network pass for all the conditionals p(x_i | x_1, ..., x_{i-1}).
+
+Germain, Gregor, Murray and Larochelle, "MADE: Masked Autoencoder for
+Distribution Estimation", 2015.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer in which a mask switches weights off.
+
+    Args:
+        mask: (outputs, inputs), true where a weight may act.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        # a buffer, to move with the weights; not saved, since the
+        # constructor's arguments fix it
+        self.register_buffer("mask", mask.to(self.weight), persistent=False)
+
+    def masked_weight(self) -> Tensor:
+        """Return the weights that act, (outputs, inputs)."""
+        return self.mask * self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs) to (B, outputs)."""
+        return F.linear(x, self.masked_weight(), self.bias)
+
+
+class MADE(nn.Module):
+    """A network whose outputs number i depend on x_1, ..., x_{i-1} alone.
+
+    Every unit has a degree d and sees x_1, ..., x_d at most: input i has
+    degree i, a hidden unit is connected to the units below it of degree <= its
+    own, and the outputs number i to those of degree < i (section 4).
+
+    The hidden units stand in the order of their degrees. So what is known
+    once x_1, ..., x_d are is the beginning of every layer, which
+    :func:`~dgm_course.nn.made_inverse.blocked` lives on. The order of the
+    variables themselves is that of the columns of x; put a permutation before
+    the network to change it.
+
+    Args:
+        dim: Number of variables D.
+        hidden: Widths of the hidden layers; any, also less than D.
+        outputs: Parameters P of each conditional.
+        context: Width of an optional vector that every output may depend on.
+        activation: Module class of an elementwise function.
+        residual: Add to each hidden layer after the first the one below it;
+            the hidden layers must have one width.
+        degrees: One list per hidden layer with the degrees of its units, in
+            increasing order. By default they are spread evenly over
+            1, ..., D - 1; from 0, the units that see the context alone,
+            where there is one.
+
+    Raises:
+        ValueError: If a degree list has a wrong length, is not in order, or
+            would let an output see its own variable.
+
+    Shape:
+        (B, D) and, where ``context > 0``, (B, context) to (P, B, D): entry
+        [p, b, i] is parameter p of variable i, so that for P = 2
+        ``mean, log_scale = made(x)``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: Sequence[int],
+        outputs: int = 1,
+        context: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        residual: bool = False,
+        degrees: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        super().__init__()
+        for name, sizes in (
+            ("dim", [dim]),
+            ("hidden", hidden),
+            ("outputs", [outputs]),
+        ):
+            if any(size < 1 for size in sizes):
+                raise ValueError(f"{name} = {sizes}: expected at least 1")
+        self.dim, self.outputs, self.residual = dim, outputs, residual
+        if degrees is None:
+            low = 0 if context or dim == 1 else 1
+            degrees = [spread(low, dim, width) for width in hidden]
+        _check_degrees(dim, hidden, degrees, residual)
+        # of every layer that another one reads: the inputs, then the hidden
+        self.degrees = [list(range(1, dim + 1)), *map(list, degrees)]
+        self.activation = activation()
+
+        columns = [torch.tensor(d) for d in self.degrees]
+        masks = [b[:, None] >= a for a, b in pairwise(columns)]
+        last = columns[0][:, None] > columns[-1]
+        masks.append(last.repeat_interleave(outputs, dim=0))
+        self.layers: Any = nn.ModuleList(MaskedLinear(mask) for mask in masks)
+        self.context = None
+        if context:
+            self.context = nn.Linear(context, len(masks[0]), bias=False)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the parameters of all conditionals, (P, B, D).
+
+        Raises:
+            ValueError: If x or context has a wrong shape or dtype, or holds
+                values that are not finite: times a weight that is masked to
+                zero, they would still be NaN in outputs that must not see
+                them.
+        """
+        self.check(x, context)
+        first, *others = self.layers
+        a, h = first(x), x
+        if self.context is not None:
+            a = a + self.context(context)
+        for i, layer in enumerate(others):
+            new = self.activation(a)
+            h = h + new if self.residual and i > 0 else new
+            a = layer(h)
+        return a.view(len(x), self.dim, self.outputs).movedim(2, 0)
+
+    def known(self, d: int) -> list[int]:
+        """Count the units of each layer that x_1, ..., x_d determine."""
+        return [bisect_right(degrees, d) for degrees in self.degrees]
+
+    def check(self, x: Tensor, context: Tensor | None, name: str = "x") -> None:
+        """Refuse a batch that this network cannot make sense of.
+
+        Raises:
+            ValueError: Naming the argument, its value and what was expected.
+        """
+        self._check_one(name, x, self.dim)
+        width = self.context.in_features if self.context is not None else 0
+        if context is not None and width:
+            self._check_one("context", context, width)
+        if (context is not None) != (width > 0) or (
+            context is not None and len(context) != len(x)
+        ):
+            given = None if context is None else tuple(context.shape)
+            wanted = (len(x), width) if width else None
+            raise ValueError(
+                f"context has shape {given}; this network expects {wanted}"
+            )
+
+    def _check_one(self, name: str, x: Tensor, width: int) -> None:
+        weight = self.layers[0].weight
+        if x.ndim != 2 or x.shape[1] != width:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}; this network expects "
+                f"(B, {width})"
+            )
+        if x.dtype != weight.dtype:
+            raise ValueError(
+                f"{name} holds {x.dtype} values; this network computes in "
+                f"{weight.dtype}: use {name}.to({weight.dtype})"
+            )
+        # the sum is cheap; it may overflow, so each value has to confirm
+        if holds(~x.sum().isfinite()) and holds(~x.isfinite().all()):
+            finite = x.isfinite()
+            row, column = (~finite).nonzero()[0].tolist()
+            raise ValueError(
+                f"{name}[{row}, {column}] = {x[row, column].item()}; expected "
+                f"finite values, and {(~finite).sum().item()} of {x.numel()} "
+                "are not"
+            )
+
+
+def holds(condition: Tensor) -> bool:
+    """Return the truth of a condition, and False where it is out of sight.
+
+    Inside ``torch.func.vmap``, and on the meta device, there is no single
+    value to look at.
+    """
+    try:
+        return bool(condition)
+    except RuntimeError:
+        return False
+
+
+def spread(low: int, high: int, count: int) -> list[int]:
+    """Return ``count`` integers in [low, high), as even as can be, in order.
+
+    Example:
+        >>> spread(1, 4, 7)
+        [1, 1, 1, 2, 2, 3, 3]
+    """
+    return [low + k * (high - low) // count for k in range(count)]
+
+
+def _check_degrees(
+    dim: int,
+    hidden: Sequence[int],
+    degrees: Sequence[Sequence[int]],
+    residual: bool,
+) -> None:
+    given = [len(d) for d in degrees]
+    if given != list(hidden):
+        raise ValueError(
+            f"degrees has lists of lengths {given}; expected one degree per "
+            f"hidden unit, {list(hidden)}"
+        )
+    for i, row in enumerate(degrees):
+        if list(row) != sorted(row):
+            raise ValueError(
+                f"degrees[{i}] = {list(row)}; expected increasing order"
+            )
+        if row[0] < 0 or row[-1] >= dim:
+            raise ValueError(
+                f"degrees[{i}] holds {row[0] if row[0] < 0 else row[-1]}; "
+                f"expected 0, ..., {dim - 1}: a unit that sees x_1, ..., "
+                f"x_{dim} may be seen by no output"
+            )
+    for i, (below, above) in enumerate(pairwise(degrees) if residual else ()):
+        if len(below) != len(above):
+            raise ValueError(
+                f"hidden = {list(hidden)}; residual connections need hidden "
+                "layers of one width"
+            )
+        for unit, (a, b) in enumerate(zip(below, above)):
+            if a > b:
+                raise ValueError(
+                    f"degrees[{i + 1}][{unit}] = {b}, but the residual "
+                    f"connection adds a unit of degree {a} to it; expected "
+                    f"at least {a}, or outputs see their own variable"
+                )

@@ -1,0 +1,42 @@
+"""Chapter 4: a masked autoregressive flow on dequantized digits."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ... import flows
+from ...dequantization import Dequantized
+from ..recipe import Recipe
+from .dequantization import OPTIONS, digits, evaluate, evaluate_full
+
+
+def made() -> nn.Module:
+    """One Gaussian MADE on the logits of the pixels."""
+    flow = flows.maf(784, layers=1, hidden=(300,), preprocess=flows.Logit())
+    return Dequantized(flow)
+
+
+def maf() -> nn.Module:
+    """Five of them with the order reversed in between, and narrower."""
+    flow = flows.maf(784, layers=5, hidden=(72,), preprocess=flows.Logit())
+    return Dequantized(flow)
+
+
+RECIPES = [
+    Recipe(
+        name=name,
+        chapter=4,
+        summary=summary,
+        split="MNIST train, uniform dequantization",
+        build=build,
+        data=digits,
+        evaluate=evaluate,
+        evaluate_full=evaluate_full,
+        steps={"smoke": 10, "read": 1_000, "full": 12_000},
+        options={**OPTIONS, "batch_size": 256},
+    )
+    for name, summary, build in (
+        ("mnist_made", "Gaussian MADE, one hidden layer", made),
+        ("mnist_maf", "MAF, five MADEs of one hidden layer each", maf),
+    )
+]

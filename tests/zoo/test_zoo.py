@@ -1,0 +1,184 @@
+"""Recipes, cards and weights: nothing is trusted, everything recomputed."""
+
+import json
+import math
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from dgm_course import zoo
+from dgm_course.cli import main
+from dgm_course.zoo import store
+from dgm_course.zoo.train import measure
+
+NAMES = [name for name, _ in zoo.results()]
+SHIPPED = [name for name, card in zoo.results() if card.sha256]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_is_recomputed_from_its_weights(name):
+    """The metrics of a card are those of the weights beside it."""
+    model, card = zoo.load(name), zoo.card(name)
+    for metric, found in measure(zoo.recipe(name), model, full=False).items():
+        stored = card.metrics[metric]
+        assert (found.unit, found.n) == (stored.unit, stored.n)
+        # another machine rounds differently, in float32 sums of found.n terms
+        rounding = 1e-4 * max(1.0, abs(stored.mean))
+        assert math.isclose(found.mean, stored.mean, abs_tol=rounding), metric
+        assert math.isclose(found.se, stored.se, rel_tol=1e-2), metric
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_tells_how_it_was_made(name):
+    recipe, card = zoo.recipe(name), zoo.card(name)
+    assert card.recipe == recipe.name and card.profile in ("read", "full")
+    assert card.steps > 0 and card.seconds > 0 and card.device
+    model = recipe.build()
+    assert card.parameters == sum(p.numel() for p in model.parameters())
+    assert all(m.se > 0 and m.n > 1 for m in card.metrics.values())
+    assert card.history.loss.mean[-1] < card.history.loss.mean[0]
+
+
+def test_the_zoo_stays_small():
+    files = list((store.HERE / "weights").glob("*.safetensors"))
+    assert {f.stem for f in files} == set(SHIPPED)
+    assert all(f.stat().st_size <= 2_000_000 for f in files)
+    assert sum(f.stat().st_size for f in files) <= 20_000_000
+
+
+def test_published_numbers_name_their_source():
+    tables = json.loads((store.HERE / "published.json").read_text())
+    for name, table in tables.items():
+        assert {"source", "unit", "rows"} <= set(table), name
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("DGM_PROFILE", "smoke")
+    recipe = zoo.recipe("magic_gaussian")
+    zoo.train(recipe, tmp_path, device="cpu", progress=False)
+    return tmp_path
+
+
+def test_train_writes_card_and_weights(trained):
+    model, card = zoo.load("magic_gaussian", trained), None
+    card = zoo.card("magic_gaussian", trained)
+    assert card.profile == "smoke" and card.stopped == "finished"
+    found = measure(zoo.recipe("magic_gaussian"), model, full=False)
+    assert found["test"].mean == pytest.approx(card.metrics["test"].mean)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert not model.training
+    assert zoo.results(trained) == [("magic_gaussian", card)]
+
+
+def test_training_twice_gives_the_same_weights(trained, tmp_path):
+    again = tmp_path / "again"
+    recipe = zoo.recipe("magic_gaussian")
+    card = zoo.train(recipe, again, device="cpu", progress=False)
+    assert card.sha256 == zoo.card("magic_gaussian", trained).sha256
+
+
+def test_truncated_or_altered_weights_are_refused(trained):
+    path = trained / "weights/magic_gaussian.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    with pytest.raises(ValueError, match=r"truncated or altered.*dgm train"):
+        zoo.load("magic_gaussian", trained)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ValueError, match="truncated or altered"):
+        zoo.load("magic_gaussian", trained)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="without weights"):
+        zoo.load("magic_gaussian", trained)
+
+
+def test_damaged_card_is_refused(trained):
+    path = trained / "cards/magic_gaussian.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ValueError, match="is not a card"):
+        zoo.card("magic_gaussian", trained)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="not trained yet"):
+        zoo.card("magic_gaussian", trained)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="did you mean 'magic_gaussian'"):
+        zoo.load("magic_gausian")
+
+
+def test_weights_beyond_float16_are_refused(tmp_path):
+    model = torch.nn.Linear(2, 1)
+    torch.nn.init.constant_(model.weight, 1e6)
+    with pytest.raises(ValueError, match="weight holds values up to 1e\\+06"):
+        store.save_weights(model, tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_line(tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    command = ["train", "magic_gaussian", "--profile", "smoke"]
+    assert main([*command, *out, "--device", "cpu"]) == 0
+    assert "magic_gaussian: Gaussian" in capsys.readouterr().out
+    assert main(["results", *out]) == 0
+    assert "magic_gaussian" in capsys.readouterr().out
+    assert main(["info", "magic_gaussian", *out]) == 0
+    assert "MAGIC train, 15,125 rows" in capsys.readouterr().out
+    assert main(["train"]) == 1
+    assert "nothing to train" in capsys.readouterr().err
+    assert main(["train", "nonsense"]) == 1
+    assert "no recipe 'nonsense'" in capsys.readouterr().err
+    assert main(["info", "mnist_nice", *out]) == 1
+    assert "was not trained yet" in capsys.readouterr().err
+
+
+def test_budget_then_resume_equals_one_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("DGM_PROFILE", "smoke")
+    recipe = zoo.recipe("magic_gaussian")
+    whole = zoo.train(recipe, tmp_path / "a", device="cpu", progress=False)
+    parts = tmp_path / "b"
+    first = zoo.train(recipe, parts, minutes=0, device="cpu", progress=False)
+    assert first.stopped == "out of time" and 0 < first.steps < whole.steps
+    second = zoo.train(recipe, parts, resume=True, device="cpu", progress=False)
+    assert second.sha256 == whole.sha256
+
+
+BARE = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"matplotlib", "pooch", "accelerate",
+                                  "ipywidgets", "IPython", "nbformat"}:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+from dgm_course.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_trains_on_a_bare_machine(tmp_path):
+    """torch, numpy, tqdm and safetensors are enough."""
+    script = tmp_path / "bare.py"
+    script.write_text(textwrap.dedent(BARE))
+    command = [sys.executable, str(script), "train", "magic_gaussian"]
+    command += ["--profile", "smoke", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=120)
+    assert zoo.load("magic_gaussian", tmp_path)
+
+
+def test_gaussian_baseline_is_the_closed_form():
+    """Adam finds what the sample covariance gives."""
+    from dgm_course.data import magic
+
+    table = magic()
+    gaussian = torch.distributions.MultivariateNormal(
+        table.train.mean(0), table.train.T.cov()
+    )
+    best = gaussian.log_prob(table.train).mean()
+    model = zoo.load("magic_gaussian")
+    with torch.no_grad():
+        ours = model.log_prob(table.train).mean()
+    assert best - 0.05 < ours <= best + 1e-3
