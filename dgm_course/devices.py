@@ -90,9 +90,7 @@ class ManyProcesses:
         return self._sum([float(flag)]).item() > 0
 
     def _sum(self, numbers: list[float]) -> Tensor:
-        tensor = torch.tensor(
-            numbers, dtype=torch.float64, device=self.device
-        )
+        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         return self.accelerator.reduce(tensor, "sum")
 
 

@@ -2,7 +2,7 @@
 
 The folder is ``DGM_DATA`` where that is set (for a classroom without a
 network: fill it once with ``dgm data get all``, then share it, read-only),
-else the cache folder of the user. What the archives hold:
+else the cache folder of the user. What the archives hold::
 
     mnist, fashion_mnist  train_images, test_images: uint8 (N, 28, 28)
                           train_labels, test_labels: integers (N,)

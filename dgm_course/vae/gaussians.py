@@ -38,7 +38,8 @@ class Gaussians:
     of them are one matrix product. Its terms are as large as (z / std)^2 and
     cancel: in float32 nats would be lost, in float64 (where the device has
     it) the error of a density in 20 dimensions stays below 5e-8 nats for
-    |z|, |mean| <= 5 and std >= 0.01, and below 3e-4 for 30 and e^-7.
+    means and points within 5 of 0 and std >= 0.01; for 30 and e^-7 it stays
+    below 3e-4 nats.
 
     Args:
         mean: (K, d).
