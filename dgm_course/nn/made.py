@@ -123,14 +123,17 @@ class MADE(nn.Module):
         """
         self.check(x, context)
         first, *others = self.layers
-        a, h = first(x), x
+        h = first(x)
         if self.context is not None:
-            a = a + self.context(context)
-        for i, layer in enumerate(others):
-            new = self.activation(a)
-            h = h + new if self.residual and i > 0 else new
-            a = layer(h)
-        return a.view(len(x), self.dim, self.outputs).movedim(2, 0)
+            h = h + self.context(context)
+        below: Tensor | float = 0.0
+        for layer in others:
+            h = self.activation(h)
+            if self.residual:
+                h = h + below
+                below = h
+            h = layer(h)
+        return h.view(len(x), self.dim, self.outputs).movedim(2, 0)
 
     def known(self, d: int) -> list[int]:
         """Count the units of each layer that x_1, ..., x_d determine."""
