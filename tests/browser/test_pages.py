@@ -37,6 +37,16 @@ PROSE = """() => {
     code.remove();
   return article.textContent;
 }"""
+# formulas inside of a line that run out of their paragraph
+CUT_OFF = """() => {
+  const block = e => getComputedStyle(e).display === "inline"
+    ? block(e.parentElement) : e;
+  const right = e => e.getBoundingClientRect().right;
+  return [...document.querySelectorAll("article mjx-container:not([display])")]
+    .filter(e => !e.closest("table, .pst-scrollable-table-container"))
+    .filter(e => right(e) > right(block(e.parentElement)) + 1)
+    .map(e => e.closest("p, li, div").textContent.slice(0, 60));
+}"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -134,6 +144,7 @@ def test_page(open_page, name, scheme, width):
         "document.documentElement.scrollWidth - window.innerWidth"
     )
     assert overflow <= 0, f"the page is {overflow} pixels too wide"
+    assert page.evaluate(CUT_OFF) == []
     for image in page.locator("article img").all():
         assert (image.get_attribute("alt") or "").strip()
 
