@@ -145,7 +145,9 @@ def evaluate_full(model: Any) -> Metrics:
     return metrics
 
 
-def _recipe(name: str, summary: str, build: Callable[[], nn.Module]) -> Recipe:
+def _recipe(
+    name: str, summary: str, build: Callable[[], nn.Module], lr: float = 3e-3
+) -> Recipe:
     return Recipe(
         name=f"{BASE}_{name}",
         chapter=9,
@@ -156,14 +158,15 @@ def _recipe(name: str, summary: str, build: Callable[[], nn.Module]) -> Recipe:
         evaluate=evaluate,
         evaluate_full=evaluate_full,
         steps={"smoke": 5, "read": 500, "full": 6_000},
-        options={"lr": 3e-3, "cosine": True, "batch_size": 500},
+        options={"lr": lr, "cosine": True, "batch_size": 500},
         loss=loss,
     )
 
 
 RECIPES = [
     _recipe("mixture", "mixture of 500 Gaussians as a prior", mixture),
-    _recipe("vamp", "VampPrior with 500 pseudo-inputs", vamp),
+    # the logits of pixels have far to go
+    _recipe("vamp", "VampPrior with 500 pseudo-inputs", vamp, lr=0.2),
     _recipe("flow", "RealNVP as a prior", flow),
     Recipe(
         name="mnist_vae_10_joint",
