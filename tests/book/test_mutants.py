@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 
-from dgm_course import flows, vae
+from dgm_course import flows, nn, vae
 from dgm_course.dequantization import Uniform
 from dgm_course.training import NonFiniteLoss
 from dgm_course.vae import discrete, surgery
@@ -110,6 +110,92 @@ def leave_one_out(monkeypatch):
     monkeypatch.setattr(surgery, "aggregated", wrong)
 
 
+def forget_log_k(monkeypatch):
+    """A mixture of K components integrates to K."""
+    right = vae.GaussianMixture.log_prob
+
+    def wrong(self, z):
+        return right(self, z) + math.log(len(self.components()[0]))
+
+    monkeypatch.setattr(vae.GaussianMixture, "log_prob", wrong)
+
+
+def detach_pseudo_inputs(monkeypatch):
+    """No gradient reaches the pseudo-inputs."""
+
+    def wrong(self):
+        return torch.sigmoid(self.logits.detach()) + 0 * self.logits
+
+    monkeypatch.setattr(vae.VampPrior, "pseudo_inputs", property(wrong))
+
+
+def unbounded_pseudo_inputs(monkeypatch):
+    """Pseudo-inputs without the sigmoid leave the range of pixels."""
+    monkeypatch.setattr(
+        vae.VampPrior, "pseudo_inputs", property(lambda self: self.logits)
+    )
+
+
+def see_yourself(monkeypatch):
+    """The output mask of MADE says >= where it should say >."""
+    init = nn.MADE.__init__
+
+    def wrong(self, *args, **options):
+        init(self, *args, **options)
+        own = torch.arange(1, self.dim + 1).repeat_interleave(self.outputs)
+        degrees = torch.tensor(self.degrees[-1])
+        self.layers[-1].mask.copy_(own[:, None] >= degrees)
+
+    monkeypatch.setattr(nn.MADE, "__init__", wrong)
+
+
+def flip_maf(monkeypatch):
+    """MAF's forward returns minus its log-determinant."""
+    forward = flows.MAF.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, -ladj
+
+    monkeypatch.setattr(flows.MAF, "forward", wrong)
+
+
+def permute_twice(monkeypatch):
+    """The inverse of a permutation applies it again."""
+
+    def wrong(self, z, context=None):
+        return z[:, self.order], z.new_zeros(len(z))
+
+    monkeypatch.setattr(flows.Permutation, "inverse", wrong)
+
+
+def stop_early(monkeypatch):
+    """The blocked inverse takes hidden units one variable too late."""
+    known = nn.MADE.known
+    monkeypatch.setattr(
+        nn.MADE, "known", lambda self, d: known(self, max(0, d - 1))
+    )
+
+
+def swap_divergence(monkeypatch):
+    """KL(q || p) in the place of KL(p || q), for torch's distributions."""
+    right = torch.distributions.kl_divergence
+    monkeypatch.setattr(
+        torch.distributions, "kl_divergence", lambda p, q: right(q, p)
+    )
+
+
+def add_the_ladj(monkeypatch):
+    """The density of own samples adds the log-determinant."""
+
+    def wrong(self, n, context=None):
+        z = self.base.sample(n)
+        x, ladj = self.flow.inverse(z, context)
+        return x, self.base.log_prob(z) + ladj
+
+    monkeypatch.setattr(flows.FlowModel, "rsample_and_log_prob", wrong)
+
+
 def run_until_a_check_fails(name):
     """Execute the cells of a chapter here, up to a failing check cell."""
     notebook = nbformat.read(BOOK / name, as_version=4)
@@ -135,10 +221,23 @@ def run_until_a_check_fails(name):
         ("01_uniform_dequantization.ipynb", drop_preprocessing),
         ("01_uniform_dequantization.ipynb", forget_log_256),
         ("01_uniform_dequantization.ipynb", wide_noise),
+        ("04_autoregressive_flows.ipynb", see_yourself),
+        ("04_autoregressive_flows.ipynb", flip_maf),
+        ("04_autoregressive_flows.ipynb", permute_twice),
+        ("04_autoregressive_flows.ipynb", stop_early),
+        ("05_inverse_autoregressive_flow.ipynb", flip_maf),
+        ("05_inverse_autoregressive_flow.ipynb", permute_twice),
+        ("05_inverse_autoregressive_flow.ipynb", swap_divergence),
+        ("05_inverse_autoregressive_flow.ipynb", add_the_ladj),
+        ("05_inverse_autoregressive_flow.ipynb", forget_to_negate),
         ("08_elbo_surgery.ipynb", swap_kl),
         ("08_elbo_surgery.ipynb", average_kl),
         ("08_elbo_surgery.ipynb", forget_log_n),
         ("08_elbo_surgery.ipynb", leave_one_out),
+        ("09_priors.ipynb", swap_kl),
+        ("09_priors.ipynb", forget_log_k),
+        ("09_priors.ipynb", detach_pseudo_inputs),
+        ("09_priors.ipynb", unbounded_pseudo_inputs),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
