@@ -56,11 +56,11 @@ class Permutation(Flow):
 
     def forward(self, x, context=None):
         """Reorder the columns."""
-        return x[:, self.order], x.new_zeros(len(x))
+        return x.index_select(1, self.order), x.new_zeros(len(x))
 
     def inverse(self, z, context=None):
         """Put the columns back."""
-        return z[:, self.undo], z.new_zeros(len(z))
+        return z.index_select(1, self.undo), z.new_zeros(len(z))
 
 
 class ElementwiseAffine(Flow):
