@@ -59,7 +59,12 @@ def _recipe(
 # chosen on the validation rows: for the MAF widths 32 and 64, ReLU and tanh
 # were tried, for RealNVP widths 32 and 64 and 1,500 to 4,000 steps, of which
 # more overfit the 15,125 rows
-DEEP = {"lr": 2e-3, "batch_size": 256, "clip": 10.0, "ema": 0.99}
+DEEP: dict[str, Any] = {
+    "lr": 2e-3,
+    "batch_size": 256,
+    "clip": 10.0,
+    "ema": 0.99,
+}
 RECIPES = [
     _recipe(
         "gaussian",
