@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import randomize
 
 from dgm_course import flows, verify
 from dgm_course.dequantization import Dequantized, Uniform

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import randomize
+from support import randomize
 from torch import nn
 
 from dgm_course import checkpoint, flows, training

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import FLOWS, randomize
+from support import FLOWS, randomize
 
 from dgm_course import flows, verify
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from conftest import randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import randomize
 from test_flows import (  # noqa: F401 (these run on the flows below)
     jacobian,
     test_dtype_and_batch_of_one,

@@ -1,7 +1,7 @@
 """Our flows against zuko and nflows, on copied weights."""
 
 import torch
-from conftest import randomize
+from support import randomize
 
 from dgm_course import flows
 

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 import torch
-from conftest import randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import randomize
 from torch import nn
 
 from dgm_course import verify

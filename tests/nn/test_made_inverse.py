@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import randomize
 from test_made import inputs, networks
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
