@@ -69,7 +69,13 @@ def load(name: str, folder: Path = HERE) -> nn.Module:
         )
     model = recipe(name).build()
     state = {k: _widen(v) for k, v in parse(data).items()}
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} does not fit what the recipe {name!r} builds: the recipe "
+            f"was changed since; {again} ({error})"
+        ) from error
     return model.eval()
 
 

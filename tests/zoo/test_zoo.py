@@ -1,5 +1,6 @@
 """Recipes, cards and weights: nothing is trusted, everything recomputed."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -92,6 +93,15 @@ def test_truncated_or_altered_weights_are_refused(trained):
         zoo.load("magic_gaussian", trained)
     path.unlink()
     with pytest.raises(FileNotFoundError, match="without weights"):
+        zoo.load("magic_gaussian", trained)
+
+
+def test_weights_of_another_recipe_are_refused(trained, monkeypatch):
+    other = dataclasses.replace(
+        zoo.recipe("magic_gaussian"), build=lambda: torch.nn.Linear(2, 2)
+    )
+    monkeypatch.setattr(store, "recipe", lambda name: other)
+    with pytest.raises(ValueError, match="the recipe was changed since"):
         zoo.load("magic_gaussian", trained)
 
 
