@@ -82,6 +82,8 @@ def test_markdown_is_portable(path):
         r"^(:::|```\{)|\{(doc|ref|eq|cite|term)[:\w]*\}`", text, re.M
     )
     assert not re.search(r"\\begin\{(align|equation)\*?\}", text)
+    # a "\\t" or "\\f" that lost its backslash in a Python string
+    assert text.replace("\n", "").isprintable()
     for alt in re.findall(r"!\[([^\]]*)\]", text):
         assert alt.strip()
 
