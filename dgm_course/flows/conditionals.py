@@ -2,7 +2,7 @@
 
 An autoregressive flow gives each variable such a map, whose parameters are
 computed from the variables before it. With z_i ~ N(0, 1) the map is the
-conditional density: p(x_i | x_1, ..., x_{i-1}) = N(z_i; 0, 1) |dz_i/dx_i|.
+conditional density, ``p(x_i | x_1, ..., x_{i-1}) = N(z_i; 0, 1) |dz_i/dx_i|``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Conditional(ABC):
     can make the map overflow.
 
     Shape:
-        x, z, ladj: any shape. parameters: (P, *shape of x).
+        x, z, ladj: any shape. parameters: ``(P, *shape of x)``.
     """
 
     outputs: int

@@ -5,7 +5,8 @@ the inverse of an autoregressive flow, or a sample of an autoregressive model
 whose noise is z. They return the same x, and differ in the work they do.
 
 ``invert(z, parameters) -> (x, ladj)`` is g and log|dg/dz|, elementwise: z,
-x and ladj have one shape, and ``parameters`` is (P, *that shape).
+x and ladj have one shape, and ``parameters`` is
+``(P, *that shape)``.
 """
 
 from __future__ import annotations
