@@ -88,6 +88,19 @@ def test_markdown_is_portable(path):
         assert alt.strip()
 
 
+@each(PATHS)
+def test_no_formula_breaks_into_a_list(path):
+    """Within $...$ a line that starts with "- " would begin a list."""
+    text = re.sub(r"\$\$.*?\$\$", "", markdown(path), flags=re.S)
+    for paragraph in re.split(r"\n(?:> ?)?\n", text):
+        dollars = 0
+        for line in paragraph.splitlines():
+            start = line.removeprefix(">").lstrip()
+            marker = start.startswith(("- ", "+ ", "* "))
+            assert not (dollars % 2 and marker), line
+            dollars += line.count("$")
+
+
 def anchors(path):
     return re.findall(r'<a id="([\w-]+)"></a>', markdown(path))
 
