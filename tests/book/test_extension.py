@@ -1,0 +1,58 @@
+"""The Sphinx extension: portable Markdown to MyST, and the cache's key."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "book/_ext"))
+import dgm_book
+
+
+def test_statement_becomes_a_box_with_its_anchor():
+    text = (
+        '> **Theorem 4.2 (Masks).** <a id="thm-masks"></a>\n'
+        "> Let $M$ be\n>\n> $$x \\tag{4.1}$$\n\nafter"
+    )
+    assert dgm_book.to_myst(text) == (
+        "(thm-masks)=\n::::{admonition} Theorem 4.2 (Masks)\n"
+        ":class: dgm-theorem\n\nLet $M$ be\n\n$$x \\tag{4.1}$$\n::::\n\nafter"
+    )
+
+
+def test_other_quotes_and_code_stay_as_they_are():
+    for text in ("> a quote", "```\n> **Proof.** x\n```", "**Theorem** x"):
+        assert dgm_book.to_myst(text) == text
+
+
+def test_badge_goes_and_lone_anchors_become_labels():
+    text = '[![Open In Colab](a.svg)](b)\n\n<a id="eq-x"></a>\n$$y$$'
+    assert dgm_book.to_myst(text) == "(eq-x)=\n$$y$$"
+
+
+def test_cache_depends_on_library_requirements_and_profile(
+    tmp_path, monkeypatch
+):
+    """Outputs of another library or profile are never shown."""
+    package = tmp_path / "dgm_course"
+    package.mkdir()
+    module = package / "a.py"
+    module.write_text("x = 1")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("torch")
+    monkeypatch.setenv("DGM_PROFILE", "read")
+    keys = [dgm_book.cache_key(tmp_path)]
+    assert dgm_book.cache_key(tmp_path) == keys[0]
+    module.write_text("x = 2")
+    keys.append(dgm_book.cache_key(tmp_path))
+    (package / "card.json").write_text("{}")
+    keys.append(dgm_book.cache_key(tmp_path))
+    requirements.write_text("torch==2")
+    keys.append(dgm_book.cache_key(tmp_path))
+    monkeypatch.setenv("DGM_PROFILE", "smoke")
+    keys.append(dgm_book.cache_key(tmp_path))
+    assert len(set(keys)) == 5
+
+
+def test_checks_page_follows_the_chapters():
+    again = dgm_book.collect_again
+    assert again(None, None, set(), {"book/01_x"}, set()) == ["book/checks"]
+    assert again(None, None, set(), {"book/intro"}, set()) == []
