@@ -94,6 +94,12 @@ def save_weights(model: nn.Module, path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def as_stored(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights as :func:`load` will find them: rounded."""
+    state = model.state_dict()
+    return {name: _widen(_narrow(name, value)) for name, value in state.items()}
+
+
 def results(folder: Path = HERE) -> list[tuple[str, Card]]:
     """Return name and card of every trained model, chapter by chapter."""
     trained = [n for n in names() if (folder / "cards" / f"{n}.json").exists()]

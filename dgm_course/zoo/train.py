@@ -10,7 +10,7 @@ from ..profile import current_profile
 from ..training import fit
 from .card import Card
 from .recipe import Metrics, Recipe
-from .store import save_weights
+from .store import as_stored, save_weights
 
 
 def train(
@@ -62,8 +62,7 @@ def train(
     if recipe.ship:
         path = out / "weights" / f"{recipe.name}.safetensors"
         sha256 = save_weights(model, path)
-        rounded = {k: _half(v) for k, v in model.state_dict().items()}
-        model.load_state_dict(rounded)
+        model.load_state_dict(as_stored(model))
     card = Card(
         recipe=recipe.name,
         profile=profile,
@@ -98,10 +97,6 @@ def measure(recipe: Recipe, model: torch.nn.Module, full: bool) -> Metrics:
         if full and recipe.evaluate_full is not None:
             metrics |= recipe.evaluate_full(model)
     return metrics
-
-
-def _half(value: torch.Tensor) -> torch.Tensor:
-    return value.half().float() if value.is_floating_point() else value
 
 
 def _rows(data) -> str:
