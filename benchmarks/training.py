@@ -39,7 +39,7 @@ def with_fit(model, rows, steps, workers):
 
 def bare(model, rows, steps, workers):
     """Ten lines of torch: random batches of the tensor in memory."""
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     order = torch.randperm(len(rows))
     for step in range(steps):
         low = step * BATCH % (len(rows) - BATCH)
@@ -58,7 +58,8 @@ def loader(model, rows, steps, workers):
         num_workers=workers,
         drop_last=True,
     )
-    optimizer, done = torch.optim.Adam(model.parameters()), 0
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    done = 0
     while done < steps:
         for (batch,) in batches:
             optimizer.zero_grad(set_to_none=True)

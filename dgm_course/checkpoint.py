@@ -79,7 +79,7 @@ class TrainingState:
 
     def __init__(self, model, lr: float, ema: float | None, device: str):
         self.model, self.step = model, 0
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
         self.average = None
         if ema is not None:
             self.average = AveragedModel(
