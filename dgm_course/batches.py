@@ -47,6 +47,9 @@ class Batches:
         device: Where the rows stay.
         rank: Which share of each batch is wanted...
         processes: ... out of how many.
+
+    Raises:
+        ValueError: If there are no rows, or the size makes no sense.
     """
 
     def __init__(
@@ -58,10 +61,13 @@ class Batches:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}")
         self.rows = as_rows(data, device)
         self.size = min(size, len(self.rows[0]))
         self.per_epoch = len(self.rows[0]) // self.size
         self.seed, self.rank, self.processes = seed, rank, processes
+        self.share = self.size // processes
         self._epoch, self._order = -1, torch.empty(0)
         if self.size % processes:
             raise ValueError(
@@ -78,9 +84,8 @@ class Batches:
             )
             order = torch.randperm(len(self.rows[0]), generator=generator)
             self._epoch, self._order = epoch, order.to(self.rows[0].device)
-        share = self.size // self.processes
-        low = batch * self.size + self.rank * share
-        return self._order[low : low + share]
+        low = batch * self.size + self.rank * self.share
+        return self._order[low : low + self.share]
 
     def parts(self, step: int, accumulate: int) -> list[Any]:
         """Return the batch of a step, cut into parts."""
@@ -99,6 +104,8 @@ class Batches:
 
 class NoBatches:
     """The stream of a loss that draws its own samples: None, for ever."""
+
+    share = 0  # the loss decides how many
 
     def parts(self, step: int, accumulate: int) -> list[Any]:
         """Return ``accumulate`` times None."""

@@ -6,13 +6,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .history import History
+from .history import History, Window
 
 
 @contextmanager
@@ -75,17 +76,29 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 class TrainingState:
-    """Everything that a checkpoint of a training run holds."""
+    """Everything that a checkpoint of a training run holds.
 
-    def __init__(self, model, lr: float, ema: float | None, device: str):
-        self.model, self.step = model, 0
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+    Args:
+        model: The model in training.
+        options: What the course of the run depends on, ``lr`` and ``ema``
+            among them; a run goes on with the same alone.
+        device: Name of the device, for the history.
+    """
+
+    def __init__(self, model, options: dict[str, Any], device: str):
+        self.model, self.options, self.step = model, options, 0
+        parameters = list(model.parameters())
+        self.optimizer = torch.optim.Adam(
+            parameters,
+            lr=options["lr"],
+            fused=all(p.device.type in ("cpu", "cuda") for p in parameters),
+        )
         self.average = None
-        if ema is not None:
+        if options["ema"] is not None:
             self.average = AveragedModel(
-                model, multi_avg_fn=get_ema_multi_avg_fn(ema)
+                model, multi_avg_fn=get_ema_multi_avg_fn(options["ema"])
             )
-        self.history = History(device=device)
+        self.history, self.window = History(device=device), Window()
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
@@ -113,8 +126,9 @@ class TrainingState:
     def save(self, path: str | Path) -> None:
         """Write the state atomically."""
         state = {name: p.state_dict() for name, p in self._parts().items()}
-        state["step"] = self.step
+        state["options"], state["step"] = self.options, self.step
         state["history"] = self.history.to_dict()
+        state["window"] = asdict(self.window)
         state["rng"] = torch.get_rng_state()
         if torch.cuda.is_available():
             state["cuda_rng"] = torch.cuda.get_rng_state_all()
@@ -125,19 +139,29 @@ class TrainingState:
         """Read a state back.
 
         Raises:
-            ValueError: If the file is damaged, or of another model.
+            ValueError: If the file is damaged, of another model, or of a run
+                with other options.
         """
         state = read(path)
+        found = state.get("options", {})
+        other = {k: v for k, v in self.options.items() if found.get(k) != v}
+        if other:
+            before = {k: found.get(k) for k in other}
+            raise ValueError(
+                f"{path} is of a run with {before}, not with {other}; give "
+                "the same options or another checkpoint, or do not resume"
+            )
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"{path} was written by another model or with other options; "
-                f"give another checkpoint, or do not resume ({error})"
+                f"{path} was written by another model; give another "
+                f"checkpoint, or do not resume ({error})"
             ) from error
         self.step = state["step"]
         self.history = History.from_dict(state["history"])
+        self.window = Window(**state["window"])
         torch.set_rng_state(state["rng"])
         if "cuda_rng" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_rng"])

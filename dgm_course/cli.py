@@ -135,7 +135,8 @@ def _train(options: argparse.Namespace) -> int:
             "nothing to train: give a NAME, or --chapter N with one of "
             f"{sorted({r.chapter for r in zoo.all_recipes().values()})}"
         )
-    for recipe in [zoo.recipe(name) for name in names]:  # all known, or none
+    # all known, or none; each of them once
+    for recipe in [zoo.recipe(name) for name in dict.fromkeys(names)]:
         print(f"{recipe.name}: {recipe.summary}")
         card = zoo.train(
             recipe,

@@ -14,12 +14,24 @@ from .history import Window
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """Return the device called ``name``, or the best one there is."""
+    """Return the device called ``name``, or the best one there is.
+
+    Raises:
+        ValueError: If torch cannot use it here.
+    """
     if name is None:
         if torch.cuda.is_available():
             name = "cuda"
         else:
             name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device {name!r} cannot be used here ({reason}); choose another, "
+            "or none to take the best there is"
+        ) from error
     return torch.device(name)
 
 
@@ -90,7 +102,9 @@ class ManyProcesses:
         return self._sum([float(flag)]).item() > 0
 
     def _sum(self, numbers: list[float]) -> Tensor:
-        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        # Apple's GPUs have no float64
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        tensor = torch.tensor(numbers, dtype=dtype, device=self.device)
         return self.accelerator.reduce(tensor, "sum")
 
 

@@ -94,7 +94,7 @@ class Window:
 
     def add(self, values: Tensor) -> None:
         """Add the values of a batch."""
-        values = values.detach().double()
+        values = values.detach().cpu().double()  # Apple's GPUs have no float64
         self.total += values.sum().item()
         self.squares += values.square().sum().item()
         self.count += values.numel()

@@ -100,21 +100,23 @@ def explore(
     """
     if len(values) == 0:
         raise ValueError("values is empty; give at least one value to draw")
+    if not alt.strip():
+        raise ValueError("alt is empty; say what the figure shows")
     labels = [f"{name} = {_text(value)}" for value in values]
     if live and os.environ.get("DGM_STATIC") != "1":
-        return _live(draw, list(zip(labels, values, strict=True)), alt)
+        return _live(draw, list(zip(labels, values, strict=True)), alt, dpi)
     frames = [png(draw(value), dpi) for value in values]
     return Player(frames, labels, name, alt)
 
 
-def _live(draw, options: list[tuple[str, Any]], alt: str) -> Any:
+def _live(draw, options: list[tuple[str, Any]], alt: str, dpi: int) -> Any:
     from ipywidgets import HTML, SelectionSlider, VBox
 
     picture = HTML()
     slider = SelectionSlider(options=options, continuous_update=False)
 
     def redraw(_=None) -> None:
-        picture.value = image_tag(png(draw(slider.value), 96), alt)
+        picture.value = image_tag(png(draw(slider.value), dpi), alt)
 
     slider.observe(redraw, names="value")
     redraw()

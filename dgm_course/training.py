@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,12 @@ from tqdm.auto import tqdm
 from .batches import Batches, Data, NoBatches, as_rows, take
 from .checkpoint import TrainingState
 from .devices import describe, pick_device, processes_or_device
+from .finite import NonFiniteLoss, require_finite_gradient, require_finite_loss
 from .history import History, Window
 
 __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit", "pick_device"]
 
 Loss = Callable[[Any, Any, int], Tensor]
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The loss or its gradient became NaN or infinite."""
 
 
 def default_loss(model: Any, batch: Any, step: int) -> Tensor:
@@ -92,7 +90,8 @@ def fit(
         minutes: Stop after this time, whatever the step.
         checkpoint: File that is written atomically every minute and at the
             end.
-        resume: Go on from ``checkpoint`` if it is there. On a CPU the result
+        resume: Go on from ``checkpoint`` if it is there, with the options of
+            its run (``steps`` may grow). The result of one process on a CPU
             equals that of an uninterrupted run bit for bit.
         device: "cpu", "cuda", ...; None takes the best there is.
         seed: Fixes the order of the data and the noise of the loss.
@@ -105,7 +104,7 @@ def fit(
     Raises:
         NonFiniteLoss: Naming step, epoch and batch, before the bad update.
         ValueError: If the data or the shape of the loss make no sense, or
-            the checkpoint does not fit the model.
+            the checkpoint is of another model or of other options.
     """
     run = processes_or_device(device)
     batches: Batches | NoBatches = NoBatches()
@@ -115,11 +114,31 @@ def fit(
         )
     model.to(run.device).train()
     torch.manual_seed(seed + run.rank)
-    state = TrainingState(model, lr, ema, describe(run.device))
-    if resume and checkpoint is not None and Path(checkpoint).exists():
+    options: dict[str, Any] = {
+        "seed": seed,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "lr": lr,
+        "warmup": warmup,
+        "cosine": cosine,
+        "clip": clip,
+        "ema": ema,
+        "bf16": bf16,
+    }
+    state = TrainingState(model, options, describe(run.device))
+    # one answer for all: a process may come before the file is written
+    if resume and checkpoint is not None and run.any(Path(checkpoint).exists()):
         state.load(checkpoint)
+        if run.rank > 0:
+            state.window = Window()
+            # the file holds the noise of process 0 alone
+            torch.manual_seed(seed + run.rank + run.processes * state.step)
     wrapped = run.prepare(_Step(model, loss or default_loss))
-    history, window = state.history, Window()
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    low_precision: Any = nullcontext
+    if bf16:
+        low_precision = partial(torch.autocast, run.device.type, torch.bfloat16)
+    history = state.history
     began = saved = time.monotonic()
     spent, log_every = history.seconds, max(1, steps // 100)
     history.stopped = "finished"
@@ -145,27 +164,26 @@ def fit(
             state.set_lr(lr * _schedule(step, steps, warmup, cosine))
             state.optimizer.zero_grad(set_to_none=True)
             parts = batches.parts(step, accumulate)
-            for part in parts:
-                more = part is not parts[-1] and run.no_sync(wrapped)
+            for i, part in enumerate(parts):
+                more = i + 1 < len(parts) and run.no_sync(wrapped)
                 with more or nullcontext():
-                    with torch.autocast(
-                        run.device.type, torch.bfloat16, enabled=bf16
-                    ):
+                    with low_precision():
                         values = wrapped(part, step)
-                    _require_finite(values, part, batches.where, step)
-                    (values.mean() / len(parts)).backward()
-                window.add(values)
+                    require_finite_loss(values, batches.where, step)
+                    size = batches.share or values.numel() * len(parts)
+                    (values.sum() / size).backward()
+                state.window.add(values)
+            require_finite_gradient(trained, batches.where, step)
             if clip is not None:
-                norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-                _require_finite(norm, None, batches.where, step)
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
             state.update()
 
             now = time.monotonic()
             if state.step % log_every == 0 or state.step == steps:
-                point = run.combine(window).mean_and_se()
+                point = run.combine(state.window).mean_and_se()
                 history.loss.append(state.step, *point)
                 bar.set_postfix(loss=f"{point[0]:.4g}", refresh=False)
-                window = Window()
+                state.window = Window()
             bar.update()
             if evaluate_every and state.step % evaluate_every == 0:
                 hold_out()
@@ -174,11 +192,16 @@ def fit(
                 saved = now
             late = minutes is not None and now - began > 60 * minutes
             if run.any(interrupted.is_set() or late):
-                history.stopped = "out of time" if late else "interrupted"
+                timed = run.any(late)
+                history.stopped = "out of time" if timed else "interrupted"
                 break
-    if history.validation.step[-1:] != [state.step]:
-        hold_out()
-    save()
+        save()
+        if history.validation.step[-1:] != [state.step]:
+            hold_out()
+            save()
+    rest = run.combine(state.window)
+    if rest.count > 0:  # after the save: a resumed run goes on without it
+        history.loss.append(state.step, *rest.mean_and_se())
     state.adopt_average()
     if history.stopped == "interrupted" and run.rank == 0:
         print(f"stopped after step {state.step} of {steps}; nothing is lost")
@@ -201,12 +224,14 @@ def evaluate(
     device = next(model.parameters(), torch.zeros(())).device
     rows, window, mode = as_rows(data, device), Window(), model.training
     model.eval()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for low in range(0, len(rows[0]), batch_size):
-            batch = take(rows, slice(low, low + batch_size))
-            window.add((loss or default_loss)(model, batch, 0))
-    model.train(mode)
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            for low in range(0, len(rows[0]), batch_size):
+                batch = take(rows, slice(low, low + batch_size))
+                window.add((loss or default_loss)(model, batch, 0))
+    finally:
+        model.train(mode)
     return window.mean_and_se()
 
 
@@ -226,23 +251,6 @@ def _schedule(step: int, steps: int, warmup: int, cosine: bool) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1 + math.cos(math.pi * done)) if cosine else 1.0
-
-
-def _require_finite(values: Tensor, batch: Any, where, step: int) -> None:
-    """Refuse NaN and infinity, and a loss that is not one value per sample."""
-    name = "gradient norm" if batch is None and values.ndim == 0 else "loss"
-    if name == "loss" and values.ndim != 1:
-        raise ValueError(
-            f"the loss has shape {tuple(values.shape)}; return one value per "
-            "sample, (B,), without averaging"
-        )
-    bad = int((~values.isfinite()).sum())
-    if bad:
-        raise NonFiniteLoss(
-            f"the {name} is not finite at {where(step)}: {bad} of "
-            f"{values.numel()} values. The weights are those before this "
-            "step; lower lr, clip the gradient, or look at this batch"
-        )
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def mean_and_se(samples: Tensor) -> tuple[float, float]:
         raise ValueError(
             f"a standard error needs at least 2 samples, got {samples.numel()}"
         )
-    samples = samples.detach().double().flatten()
+    samples = samples.detach().cpu().double().flatten()
     return samples.mean().item(), (
         samples.std() / math.sqrt(len(samples))
     ).item()
@@ -105,7 +105,8 @@ def differ(
     """Check that two numbers differ by more than ``by``: a refutation."""
     gap = (_tensor(left).double() - _tensor(right).double()).abs().min()
     label = f"apart by > {by:g}"
-    _report(theorem, claim, label, -gap.item(), -by)
+    below = math.nextafter(-by, -math.inf)  # equality is no difference
+    _report(theorem, claim, label, -gap.item(), below)
 
 
 def at_most(
@@ -242,7 +243,7 @@ def _report(
 
 def _tensor(value: Number) -> Tensor:
     if isinstance(value, Tensor):
-        return value.detach()
+        return value.detach().cpu()  # Apple's GPUs have no float64
     return torch.tensor(value, dtype=torch.float64)
 
 

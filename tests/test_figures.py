@@ -70,6 +70,11 @@ def test_player_has_all_frames_and_labels():
     assert html == player._repr_html_()
 
 
+def test_player_refuses_a_figure_without_description():
+    with pytest.raises(ValueError, match="alt is empty"):
+        explore(lambda value: None, [1], name="n", alt=" ")
+
+
 def test_player_refuses_nothing_to_draw():
     with pytest.raises(ValueError, match="values is empty"):
         explore(lambda v: picture(), [], name="x", alt="y")

@@ -125,6 +125,24 @@ def test_accumulation_equals_one_large_batch():
         )
 
 
+class Slope(nn.Module):
+    """A loss whose gradient is known: the mean of w x has the slope mean x."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(()))
+
+    def loss(self, x):
+        return self.w * x[:, 0]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 4, 10])
+def test_unequal_parts_of_a_batch_weigh_what_they_hold(accumulate):
+    x, m = torch.arange(10.0)[:, None], Slope()
+    fit(m, x, steps=1, batch_size=10, accumulate=accumulate, **CPU)
+    assert m.w.grad.item() == pytest.approx(4.5, rel=1e-6)
+
+
 def test_clip_bounds_the_gradient():
     class Mean(nn.Module):
         def __init__(self):
@@ -148,10 +166,22 @@ def test_schedule():
     assert training._schedule(50, 100, 0, False) == 1.0
 
 
+def test_fit_follows_the_schedule(monkeypatch):
+    rates = []
+    monkeypatch.setattr(
+        checkpoint.TrainingState, "set_lr", lambda self, lr: rates.append(lr)
+    )
+    fit(model(), points(), steps=20, lr=2.0, warmup=5, cosine=True, **CPU)
+    assert rates == [2 * training._schedule(s, 20, 5, True) for s in range(20)]
+
+
 def test_average_of_weights_is_what_the_model_ends_with():
     """Against a loop that averages by hand."""
     averaged = model()
-    fit(averaged, points(), steps=20, batch_size=32, ema=0.9, lr=1e-2, **CPU)
+    kw = dict(batch_size=32, ema=0.9, lr=1e-2, validation=points(8), **CPU)
+    history = fit(averaged, points(), steps=20, **kw)
+    # what was validated is the average, too
+    assert history.validation.mean == [evaluate(averaged, points(8))[0]]
     trail = []
     m = model()
 
@@ -171,18 +201,19 @@ def test_average_of_weights_is_what_the_model_ends_with():
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, ema):
-    kw = dict(steps=40, batch_size=16, ema=ema, cosine=True, warmup=5, **CPU)
+    # every second step is a point of the curve: 18 lies between two of 250
+    kw = dict(steps=250, batch_size=16, ema=ema, cosine=True, warmup=5, **CPU)
     whole, parts = model(), model()
     expected = fit(whole, points(), noisy_loss, **kw)
 
     def interrupted(module, batch, step):
-        if step == 17:
-            os.kill(os.getpid(), signal.SIGINT)
+        if step == 16:
+            signal.raise_signal(signal.SIGINT)
         return noisy_loss(module, batch, step)
 
     path = tmp_path / "run.pt"
     history = fit(parts, points(), interrupted, checkpoint=path, **kw)
-    assert history.stopped == "interrupted" and history.steps == 18
+    assert history.stopped == "interrupted" and history.steps == 17
     parts = model(seed=9)
     history = fit(
         parts, points(), noisy_loss, checkpoint=path, resume=True, **kw
@@ -226,8 +257,8 @@ def test_kill_minus_nine_then_resume(tmp_path):
 
 def test_second_ctrl_c_is_immediate():
     def loss(module, batch, step):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return -module.log_prob(batch)
 
     with pytest.raises(KeyboardInterrupt):
@@ -248,6 +279,27 @@ def test_runs_outside_of_the_main_thread():
 def test_budget_of_minutes():
     history = fit(model(), points(), steps=10**9, minutes=0.005, **CPU)
     assert history.stopped == "out of time" and history.seconds < 30
+    assert history.loss.step == [history.steps]  # what there was is told
+
+
+def test_ctrl_c_in_the_last_validation_loses_nothing(tmp_path):
+    def loss(module, batch, step):
+        if not module.training:
+            signal.raise_signal(signal.SIGINT)
+        return -module.log_prob(batch)
+
+    path = tmp_path / "run.pt"
+    kw = dict(steps=3, validation=points(8), checkpoint=path, **CPU)
+    history = fit(model(), points(), loss, **kw)
+    assert history.steps == 3 and checkpoint.read(path)["step"] == 3
+
+
+def test_resume_refuses_other_options(tmp_path):
+    kw = dict(checkpoint=tmp_path / "run.pt", resume=True, **CPU)
+    fit(model(), points(), steps=2, **kw)
+    with pytest.raises(ValueError, match=r"'seed': 0.*not with .*'seed': 7"):
+        fit(model(), points(), steps=2, seed=7, **kw)
+    assert fit(model(), points(), steps=4, **kw).steps == 4  # may grow
 
 
 def test_non_finite_loss_names_the_batch_and_keeps_the_weights():
@@ -268,13 +320,18 @@ def test_non_finite_loss_names_the_batch_and_keeps_the_weights():
     assert_same(before, weights(m))
 
 
-def test_non_finite_gradient_is_caught():
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_non_finite_gradient_is_caught_before_the_update(clip):
+    m = model()
+    before = weights(m)
+
     def loss(module, batch, step):
         x = module.flow.flows[0].shift.sum() * 0
         return x.sqrt() + torch.zeros(len(batch))  # value 0, slope infinite
 
-    with pytest.raises(NonFiniteLoss, match="gradient norm"):
-        fit(model(), points(), loss, steps=2, clip=1.0, **CPU)
+    with pytest.raises(NonFiniteLoss, match=r"gradient.*of flow.*shift"):
+        fit(m, points(), loss, steps=1, clip=clip, **CPU)
+    assert_same(before, weights(m))
 
 
 def test_averaged_loss_is_refused():
@@ -286,6 +343,21 @@ def test_averaged_loss_is_refused():
             steps=1,
             **CPU,
         )
+
+
+def test_averaged_reverse_kl_is_refused():
+    def loss(module, batch, step):
+        return module.rsample_and_log_prob(8)[1].mean()
+
+    with pytest.raises(ValueError, match=r"shape \(\); return one value per"):
+        fit(model(), None, loss, steps=1, **CPU)
+
+
+def test_impossible_device_and_batch_size_are_refused():
+    with pytest.raises(ValueError, match="'nonsense' cannot be used here"):
+        fit(model(), points(), steps=1, device="nonsense", progress=False)
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        fit(model(), points(), steps=1, batch_size=0, **CPU)
 
 
 def test_model_without_a_loss_is_refused():
@@ -352,8 +424,13 @@ def test_validation_curve():
     assert history.validation.step == [8, 16, 20]
 
 
-def test_bf16_trains():
-    history = fit(model(), points(), steps=5, bf16=True, **CPU)
+@pytest.mark.parametrize("bf16", [True, False])
+def test_bf16_is_what_the_loss_runs_under(bf16):
+    def loss(module, batch, step):
+        assert torch.is_autocast_enabled("cpu") == bf16
+        return -module.log_prob(batch)
+
+    history = fit(model(), points(), loss, steps=5, bf16=bf16, **CPU)
     assert math.isfinite(history.loss.mean[-1])
 
 

@@ -48,6 +48,10 @@ def test_bounds_and_refutations():
     verify.differ("T", "apart", 1.0, 2.0, by=0.5)
     with pytest.raises(CheckFailed):
         verify.differ("T", "apart", torch.tensor([1.0, 2.0]), 2.0, by=0.5)
+    with pytest.raises(verify.CheckFailed):  # equality is no difference
+        verify.differ("T", "apart", 1.0, 1.0, by=0.0)
+    with pytest.raises(verify.CheckFailed):
+        verify.differ("T", "apart", 1.0, 1.5, by=0.5)
 
 
 def gaussian(x):

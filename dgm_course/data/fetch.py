@@ -107,6 +107,8 @@ def _http(url: str, label: str) -> bytes:
     buffer = io.BytesIO()
     # pooch sets the total; until then a bar without one is no true value
     with tqdm(desc=label, total=1, unit="B", unit_scale=True) as bar:
-        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16)
+        fetch = pooch.HTTPDownloader(
+            progressbar=bar, chunk_size=1 << 16, timeout=30
+        )
         fetch(url, buffer, None)
     return buffer.getvalue()

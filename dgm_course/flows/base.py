@@ -156,7 +156,7 @@ class FlowModel(nn.Module):
         """
         self._check(x)
         z, ladj = self.flow(x, context)
-        return self.base.log_prob(z) + ladj
+        return self.base.log_prob(z.flatten(1)) + ladj
 
     @torch.no_grad()
     def sample(
@@ -183,7 +183,7 @@ class FlowModel(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         dim, dtype = self.base.dim, self.base.zero.dtype
-        if x.ndim < 2 or x[0].numel() != dim:
+        if x.ndim < 2 or math.prod(x.shape[1:]) != dim:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; this model expects a batch "
                 f"(B, ...) with {dim} values per sample"

@@ -75,7 +75,8 @@ class GaussianMixture(Conditional):
     Under N(0, 1) noise the density of x is exactly that of the mixture of K
     Gaussians: this is the MADE MoG of Papamakarios et al. (2017, section 3.2)
     as a flow. K = 1 is :class:`Affine`. Both tails of F are kept in
-    logarithms, so that z is exact where F rounds to 0 or 1.
+    logarithms, so that z is exact where F rounds to 0 or 1. Quantiles are
+    solved for: z and the inverse have first derivatives only, in reverse mode.
 
     Args:
         components: Number K of Gaussians.

@@ -8,6 +8,7 @@ Autoregressive Flow", 2016.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,12 +81,8 @@ class MAF(Flow):
         # f(x) = z, so J dx = dz - (what the parameters do to f at fixed x)
         change = z - self.forward(x, context)[0]
         change = change - change.detach()
-        if change.requires_grad:
-            solution = x
-            change.register_hook(
-                lambda g: self._solve_transposed(solution, context, g)
-            )
-        x = x + change
+        solve = partial(self._solve_transposed, x, context)
+        x = x + _Implicit.apply(change, solve)
         return x, -self.forward(x, context)[1]
 
     def inverse_textbook(
@@ -126,6 +123,48 @@ class MAF(Flow):
             if holds((v == before).all()):
                 break
         return v
+
+
+class _Implicit(torch.autograd.Function):
+    """The identity, whose gradient is solved for.
+
+    It has no jvp, so that torch refuses forward-mode differentiation, which
+    would take no notice of the solve.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(change, solve):
+        return change.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.solve = inputs[1]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Once.apply(ctx.solve(gradient)), None
+
+
+class _Once(torch.autograd.Function):
+    """The identity, which cannot be differentiated again."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value):
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise NotImplementedError(
+            "MAF.inverse has first derivatives only; inverse_textbook has all"
+        )
 
 
 class IAF(Inverse):

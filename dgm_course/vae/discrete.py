@@ -67,8 +67,8 @@ class DiscreteVAE:
         return (self.posterior * self.likelihood.log()).sum(1)
 
     @property
-    def energy(self) -> Tensor:
-        """E_q log p(x_i, z) in nats, (n,): the average negative energy."""
+    def negative_energy(self) -> Tensor:
+        """E_q log p(x_i, z) in nats, (n,)."""
         joint = self.likelihood * self.prior
         return (self.posterior * joint.log()).sum(1)
 

@@ -72,8 +72,10 @@ class Objective:
             return -parts.elbo
         # the choice is made on the mean, so the mean of the values returned
         # is the mean that the formula asks for
-        free = parts.kl_groups.mean(0) < self.free_bits
-        groups = parts.kl_groups.masked_fill(free, self.free_bits)
+        groups = parts.kl_groups
+        if self.free_bits > 0:  # an estimated KL may be below 0
+            free = groups.mean(0) < self.free_bits
+            groups = groups.masked_fill(free, self.free_bits)
         weight = self.beta
         if step < self.warmup:
             weight = self.beta * (step + 1) / self.warmup

@@ -184,15 +184,22 @@ def minibatch_information(
 
     Returns:
         The estimate in nats and its standard error.
+
+    Raises:
+        ValueError: If there is no such method, or batch_size is not in
+            2, ..., n.
     """
     n, m = len(codes.mean), batch_size
     if not 2 <= m <= n:
         raise ValueError(f"batch_size must lie in 2, ..., n = {n}, got {m}")
-    own, other = {
+    weights = {
         "batch": (1 / m, 1 / m),
         "weighted": (1 / (n * m), 1 / (n * m)),
         "stratified": (1 / n, (n - 1) / (n * (m - 1))),
-    }[method]
+    }
+    if method not in weights:
+        raise ValueError(f"method = {method!r}; expected one of {[*weights]}")
+    own, other = weights[method]
     log_weight = codes.mean.new_full((m, m), math.log(other))
     log_weight.fill_diagonal_(math.log(own))
     values = []

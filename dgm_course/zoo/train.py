@@ -25,9 +25,9 @@ def train(
 ) -> Card:
     """Train a recipe in the current profile; write its card and weights.
 
-    ``out/checkpoints/NAME.pt`` holds the state of the run: stopped by Ctrl-C,
-    a budget or a crash, it goes on there with ``resume``. The metrics are
-    those of the weights as they are stored, rounded to float16.
+    ``out/checkpoints/NAME.PROFILE.pt`` holds the state of the run: stopped by
+    Ctrl-C, a budget or a crash, it goes on there with ``resume``. The metrics
+    are those of the weights as they are stored, rounded to float16.
 
     Args:
         recipe: What to train.
@@ -50,7 +50,7 @@ def train(
         recipe.loss,
         steps=recipe.steps[profile],
         minutes=minutes,
-        checkpoint=out / "checkpoints" / f"{recipe.name}.pt",
+        checkpoint=out / "checkpoints" / f"{recipe.name}.{profile}.pt",
         resume=resume,
         device=device,
         seed=seed,
@@ -58,11 +58,12 @@ def train(
         **recipe.options,
     )
     model.cpu().eval()
-    sha256 = ""
     if recipe.ship:
+        model.load_state_dict(as_stored(model))
+    metrics, sha256 = measure(recipe, model, profile == "full"), ""
+    if recipe.ship:  # beside the card: one without the other cannot be read
         path = out / "weights" / f"{recipe.name}.safetensors"
         sha256 = save_weights(model, path)
-        model.load_state_dict(as_stored(model))
     card = Card(
         recipe=recipe.name,
         profile=profile,
@@ -74,7 +75,7 @@ def train(
         parameters=sum(p.numel() for p in model.parameters()),
         seed=seed,
         torch=torch.__version__,
-        metrics=measure(recipe, model, profile == "full"),
+        metrics=metrics,
         history=history,
         sha256=sha256,
     )

@@ -1,7 +1,9 @@
 """The Sphinx extension: portable Markdown to MyST, and the cache's key."""
 
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book/_ext"))
 import dgm_book
@@ -50,6 +52,16 @@ def test_cache_depends_on_library_requirements_and_profile(
     monkeypatch.setenv("DGM_PROFILE", "smoke")
     keys.append(dgm_book.cache_key(tmp_path))
     assert len(set(keys)) == 5
+
+
+def test_checks_page_is_not_taken_from_the_cache():
+    """Its code stays as it is when a chapter's rows change."""
+    app = SimpleNamespace(env=SimpleNamespace(doc2path=lambda d: d + ".ipynb"))
+    for name, mode in (("book/checks", "force"), ("book/01_x", None)):
+        source = ['{"cells": [], "metadata": {}}']
+        dgm_book.translate(app, name, source)
+        found = json.loads(source[0])["metadata"].get("mystnb", {})
+        assert found.get("execution_mode") == mode
 
 
 def test_checks_page_follows_the_chapters():

@@ -1,3 +1,4 @@
+import gzip
 import io
 import tarfile
 import wave
@@ -41,6 +42,13 @@ def deb(files):
         assert len(head) == 60
         parts += [head.encode(), content, b"\n" * (len(content) % 2)]
     return b"".join(parts)
+
+
+def test_a_file_that_unpacks_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(archives, "MOST", 10**4)
+    assert archives.gunzip(gzip.compress(bytes(10**4))) == bytes(10**4)
+    with pytest.raises(ValueError, match="more than 10000 bytes"):
+        archives.gunzip(gzip.compress(bytes(10**7)))
 
 
 def test_idx_is_big_endian():

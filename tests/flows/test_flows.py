@@ -182,3 +182,13 @@ def test_log_scale_is_bounded():
     x = torch.randn(100, 4) * 1e4
     z, ladj = flow(x)
     assert z.isfinite().all() and ladj.abs().max() <= 2 * flow.bound
+
+
+def test_shapes_of_a_batch_are_kept_apart():
+    """Pictures give one value each, an empty batch none."""
+    pictures = torch.rand(5, 1, 2, 2)
+    model = flows.FlowModel(flows.Logit(), flows.StandardLogistic(4))
+    log_p = model.log_prob(pictures)
+    assert log_p.shape == (5,)
+    assert torch.equal(log_p, model.log_prob(pictures.flatten(1)))
+    assert flows.realnvp(4).log_prob(torch.zeros(0, 4)).shape == (0,)

@@ -215,6 +215,20 @@ def test_a_detached_inverse_is_caught():
         close(wrong[0], right[0], 100)
 
 
+def test_derivatives_that_would_be_wrong_are_refused():
+    """The implicit gradient is a first derivative, in reverse mode."""
+    torch.manual_seed(0)
+    flow, z = randomize(MAF(3, (8,)), 0.5), torch.randn(1, 3)
+    z.requires_grad_()
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        torch.func.jacfwd(lambda z: flow.inverse(z)[0])(z)
+    (slope,) = torch.autograd.grad(
+        flow.inverse(z)[0].sin().sum(), z, create_graph=True
+    )
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        slope.sum().backward()
+
+
 def test_sampling_can_be_trained():
     """Reverse KL: both terms reach the weights, and x stays the sample."""
     model = randomize(maf(3, 2, (8,)), std=0.4).double()

@@ -75,6 +75,19 @@ def test_train_writes_card_and_weights(trained):
     assert zoo.results(trained) == [("magic_gaussian", card)]
 
 
+def test_ctrl_c_in_the_evaluation_keeps_the_old_model(trained, monkeypatch):
+    old = zoo.card("magic_gaussian", trained)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    slow = dataclasses.replace(zoo.recipe("magic_gaussian"), evaluate=stopped)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.train(slow, trained, device="cpu", seed=1, progress=False)
+    zoo.load("magic_gaussian", trained)
+    assert zoo.card("magic_gaussian", trained) == old
+
+
 def test_training_twice_gives_the_same_weights(trained, tmp_path):
     again = tmp_path / "again"
     recipe = zoo.recipe("magic_gaussian")
