@@ -75,6 +75,9 @@ class Dequantized(nn.Module):
 
         log (1/k) sum_j p(x + u_j) / q(u_j|x): not below the ELBO on average,
         not decreasing in k, and log P(x) in the limit (Burda et al., 2016).
+
+        Raises:
+            ValueError: If k < 1, or x holds floating-point values.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")

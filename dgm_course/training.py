@@ -29,7 +29,11 @@ Loss = Callable[[Any, Any, int], Tensor]
 
 
 def default_loss(model: Any, batch: Any, step: int) -> Tensor:
-    """``model.loss(batch)``, or else the negative ELBO or log-likelihood."""
+    """``model.loss(batch)``, or else the negative ELBO or log-likelihood.
+
+    Raises:
+        TypeError: If the model has none of the three.
+    """
     for name, sign in (("loss", 1), ("elbo", -1), ("log_prob", -1)):
         if hasattr(model, name):
             return sign * getattr(model, name)(batch)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 
@@ -43,7 +42,7 @@ def test_killed_at_random_times_still_equals_one_run(tmp_path):
             process.wait(clock.uniform(0.0, 0.8))
             break
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
     subprocess.run(command, check=True, timeout=300)
     whole = model()

@@ -27,7 +27,12 @@ class Density2d(NamedTuple):
 
 
 def eight_gaussians(radius: float = 2.8, sigma: float = 0.35) -> Density2d:
-    """Eight Gaussians on a circle: many modes."""
+    """Eight Gaussians on a circle: many modes.
+
+    Args:
+        radius: Radius of the circle.
+        sigma: Standard deviation of each Gaussian.
+    """
     angle = torch.arange(8) * (math.pi / 4)
     means = radius * torch.stack([angle.cos(), angle.sin()], 1)
     return _mixture("eight Gaussians", means, sigma, box=4.5)
@@ -38,6 +43,10 @@ def two_moons(sigma: float = 0.2, points: int = 64) -> Density2d:
 
     A mixture of ``points`` Gaussians along each half circle: unlike the usual
     generator it has an exact density.
+
+    Args:
+        sigma: Standard deviation of the noise.
+        points: Gaussians per half circle.
     """
     t = (torch.arange(points) + 0.5) * (math.pi / points)
     upper = torch.stack([t.cos() - 0.5, t.sin() - 0.25], 1)
@@ -50,6 +59,9 @@ def ring(radius: float = 2.5, sigma: float = 0.3) -> Density2d:
 
     The Gaussian is cut at radius 0, which changes the normalization by less
     than 1e-15 while ``radius > 8 * sigma``.
+
+    Raises:
+        ValueError: If the radius is smaller.
     """
     if radius <= 8 * sigma:
         raise ValueError(

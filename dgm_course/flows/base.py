@@ -82,7 +82,14 @@ class Inverse(Flow):
 
 
 class Base(nn.Module, ABC):
-    """A fixed density on noise vectors z of shape (B, dim)."""
+    """A fixed density on noise vectors z of shape (B, dim).
+
+    Args:
+        dim: Length of a noise vector.
+
+    Raises:
+        ValueError: If it is below 1.
+    """
 
     zero: Tensor
 

@@ -80,6 +80,9 @@ class GaussianMixture(Conditional):
 
     Args:
         components: Number K of Gaussians.
+
+    Raises:
+        ValueError: If there are none.
     """
 
     def __init__(self, components: int) -> None:

@@ -68,6 +68,9 @@ class ElementwiseAffine(Flow):
 
     Without the shift this is the last layer of NICE (Dinh et al., 2014,
     section 3.3).
+
+    Args:
+        dim: Number of columns D.
     """
 
     def __init__(self, dim: int) -> None:
@@ -91,6 +94,9 @@ class TriangularAffine(Flow):
 
     The diagonal of L is exp(log_diagonal), so ladj = sum(log_diagonal), and
     the inverse is a triangular solve.
+
+    Args:
+        dim: Number of columns D.
     """
 
     def __init__(self, dim: int) -> None:
@@ -126,6 +132,9 @@ class Logit(Flow):
     Args:
         levels: Width of the range: x lies in [0, levels]; 256 for bytes.
         alpha: Keeps s away from 0 and 1; in (0, 1/2).
+
+    Raises:
+        ValueError: If alpha lies elsewhere.
     """
 
     def __init__(self, levels: int = 256, alpha: float = 0.05) -> None:

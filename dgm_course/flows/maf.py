@@ -185,9 +185,17 @@ def coupling_as_iaf(coupling: AffineCoupling) -> Flow:
     A coupling is autoregressive with mean 0 and scale 1 for i <= d, and with
     parameters that depend on columns 1, ..., d alone for the others: hidden
     units of degree d see these columns, and only later outputs see them.
+
+    Raises:
+        ValueError: If the network of the coupling has no hidden layer.
     """
     kept, changed = coupling.sizes[::-1] if coupling.swap else coupling.sizes
     linear: list[Any] = [m for m in coupling.net if isinstance(m, nn.Linear)]
+    if len(linear) < 2:
+        raise ValueError(
+            "the network of the coupling has no hidden layer; an IAF on copied "
+            "weights needs at least one"
+        )
     bottom, *middle, top = linear
     hidden = [layer.out_features for layer in (bottom, *middle)]
     iaf: Any = IAF(

@@ -26,6 +26,9 @@ class AdditiveCoupling(Flow):
         hidden: Widths of the hidden layers of F.
         swap: Change x1 given x2 instead.
         context: Width of an optional context vector.
+
+    Raises:
+        ValueError: If there are fewer than 2 columns.
     """
 
     outputs_per_column = 1

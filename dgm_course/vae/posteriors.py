@@ -38,6 +38,12 @@ class DiagonalGaussian(Posterior):
 
     The log-scale is bounded, ``bound * tanh(raw / bound)``: no posterior
     becomes narrower than e^-7, and no sample overflows.
+
+    Args:
+        dim: Number of latent dimensions d.
+
+    Raises:
+        ValueError: If there are none.
     """
 
     bound = 7.0

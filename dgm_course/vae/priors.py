@@ -84,6 +84,9 @@ class VampPrior(GaussianMixture):
         posterior: The posterior of the VAE.
         start: Where the pseudo-inputs start, (K, ...), values in [0, 1], such
             as binary pictures of the training set.
+
+    Raises:
+        ValueError: If ``start`` leaves [0, 1].
     """
 
     def __init__(

@@ -406,6 +406,11 @@ def test_coupling_is_an_iaf(swap, context, hidden):
         assert iaf.flow.inverse_jacobi(x, c)[2] <= 3
 
 
+def test_coupling_without_hidden_layer_is_refused():
+    with pytest.raises(ValueError, match="no hidden layer"):
+        flows.coupling_as_iaf(flows.AffineCoupling(5, ()))
+
+
 def test_iaf_conditions_on_the_noise():
     """x_i = z_i / s_i - m_i / s_i, all of it from z_1, ..., z_{i-1}."""
     iaf, z = randomize(IAF(4, (8,))).double(), normal(9, 4)
