@@ -124,10 +124,10 @@ class TriangularAffine(Flow):
 class Logit(Flow):
     """From a range of grey values to the whole real line.
 
-    s = alpha + (1 - 2 alpha) x / levels, z = log s - log(1 - s): the
-    preprocessing of Dinh et al. (2017, section 4.1). Its log-determinant
-    belongs to the likelihood of the pixels; bits/dim without it is no
-    bits/dim.
+    s = alpha + (1 - 2 alpha) x / levels, z = log s - log(1 - s): after Dinh
+    et al. (2017, section 4.1), who have 1 - alpha for our 1 - 2 alpha. Its
+    log-determinant belongs to the likelihood of the pixels; bits/dim without
+    it is no bits/dim.
 
     Args:
         levels: Width of the range: x lies in [0, levels]; 256 for bytes.
