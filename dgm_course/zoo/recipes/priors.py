@@ -103,7 +103,7 @@ def flow() -> nn.Module:
 
 def joint() -> VAE:
     """A VAE with a VampPrior of its own, 200 pseudo-inputs."""
-    model: Any = mlp_vae(10, hidden=chapter_8.HIDDEN)
+    model: Any = mlp_vae(10)
     start = first_digits(200)
     model.prior = VampPrior(model.encoder, model.posterior, start)
     return model
@@ -166,7 +166,7 @@ def _recipe(
 RECIPES = [
     _recipe("mixture", "mixture of 500 Gaussians as a prior", mixture),
     # the logits of pixels have far to go
-    _recipe("vamp", "VampPrior with 500 pseudo-inputs", vamp, lr=0.2),
+    _recipe("vamp", "VampPrior with 500 pseudo-inputs", vamp, lr=0.1),
     _recipe("flow", "RealNVP as a prior", flow),
     Recipe(
         name="mnist_vae_10_joint",
@@ -177,8 +177,9 @@ RECIPES = [
         data=grey_digits,
         evaluate=chapter_8.evaluate,
         evaluate_full=chapter_8.evaluate_full,
-        steps={"smoke": 10, "read": 3_000, "full": 45_000},
-        options=chapter_8.TRAINING,
+        steps={"smoke": 10, "read": 3_000, "full": 200_000},
+        options=chapter_8.TRAINING | {"bf16": True},
         loss=Objective(prepare=binarize),
+        ship=False,
     ),
 ]
