@@ -19,11 +19,11 @@ from tqdm.auto import tqdm
 
 from .batches import Batches, Data, NoBatches, as_rows, take
 from .checkpoint import TrainingState
-from .devices import describe, pick_device, processes_or_device
+from .devices import describe, processes_or_device
 from .finite import NonFiniteLoss, require_finite_gradient, require_finite_loss
 from .history import History, Window
 
-__all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit", "pick_device"]
+__all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit"]
 
 Loss = Callable[[Any, Any, int], Tensor]
 

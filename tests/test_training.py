@@ -446,25 +446,31 @@ noise = torch.randn(64, 3, generator=g).double()
 def loss(m, batch, step):
     x, noise = batch
     return -m.log_prob(x + 0.1 * noise)
-history = fit(model, (x, noise), loss, steps=6, batch_size=32, accumulate=2,
-              lr=1e-2, device="cpu", progress=False)
+for steps in map(int, sys.argv[2:]):  # each call goes on where one stopped
+    history = fit(model, (x, noise), loss, steps=steps, batch_size=32,
+                  accumulate=2, lr=1e-2, device="cpu", progress=False,
+                  checkpoint=sys.argv[1] + ".run", resume=True)
 import os
 if os.environ.get("RANK", "0") == "0":
     torch.save((model.state_dict(), history.loss.mean), sys.argv[1])
 """
 
 
-def test_two_processes_equal_one(tmp_path):
+@pytest.mark.parametrize("steps", [["6"], ["3", "6"]])
+def test_two_processes_equal_one(tmp_path, steps):
     script = tmp_path / "two.py"
     script.write_text(TWO)
     env = dict(os.environ, OMP_NUM_THREADS="1")
     one, two = tmp_path / "one.pt", tmp_path / "two.pt"
-    python = [sys.executable, str(script), str(one)]
+    python = [sys.executable, str(script), str(one), "6"]
     subprocess.run(python, check=True, env=env, timeout=300)
     torchrun = Path(sys.executable).with_name("torchrun")
     command = [str(torchrun), "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
-        [*command, str(script), str(two)], check=True, env=env, timeout=300
+        [*command, str(script), str(two), *steps],
+        check=True,
+        env=env,
+        timeout=300,
     )
     state_one, loss_one = torch.load(one)
     state_two, loss_two = torch.load(two)

@@ -162,7 +162,7 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        raise NotImplementedError(
+        raise RuntimeError(
             "MAF.inverse has first derivatives only; inverse_textbook has all"
         )
 

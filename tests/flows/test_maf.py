@@ -220,12 +220,12 @@ def test_derivatives_that_would_be_wrong_are_refused():
     torch.manual_seed(0)
     flow, z = randomize(MAF(3, (8,)), 0.5), torch.randn(1, 3)
     z.requires_grad_()
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises(RuntimeError, match="jvp"):
         torch.func.jacfwd(lambda z: flow.inverse(z)[0])(z)
     (slope,) = torch.autograd.grad(
         flow.inverse(z)[0].sin().sum(), z, create_graph=True
     )
-    with pytest.raises(NotImplementedError, match="first derivatives only"):
+    with pytest.raises(RuntimeError, match="first derivatives only"):
         slope.sum().backward()
 
 
