@@ -67,7 +67,6 @@ class Batches:
         self.size = min(size, len(self.rows[0]))
         self.per_epoch = len(self.rows[0]) // self.size
         self.seed, self.rank, self.processes = seed, rank, processes
-        self.share = self.size // processes
         self._epoch, self._order = -1, torch.empty(0)
         if self.size % processes:
             raise ValueError(
@@ -84,13 +83,17 @@ class Batches:
             )
             order = torch.randperm(len(self.rows[0]), generator=generator)
             self._epoch, self._order = epoch, order.to(self.rows[0].device)
-        low = batch * self.size + self.rank * self.share
-        return self._order[low : low + self.share]
+        share = self.size // self.processes
+        low = batch * self.size + self.rank * share
+        return self._order[low : low + share]
 
-    def parts(self, step: int, accumulate: int) -> list[Any]:
-        """Return the batch of a step, cut into parts."""
-        chunks = self.index(step).chunk(accumulate)
-        return [take(self.rows, chunk) for chunk in chunks]
+    def parts(self, step: int, accumulate: int) -> list[tuple[float, Any]]:
+        """Return the batch of a step, cut into parts, with their weights."""
+        index = self.index(step)
+        return [
+            (len(chunk) / len(index), take(self.rows, chunk))
+            for chunk in index.chunk(accumulate)
+        ]
 
     def where(self, step: int) -> str:
         """Describe a step for an error message."""
@@ -105,11 +108,9 @@ class Batches:
 class NoBatches:
     """The stream of a loss that draws its own samples: None, for ever."""
 
-    share = 0  # the loss decides how many
-
-    def parts(self, step: int, accumulate: int) -> list[Any]:
-        """Return ``accumulate`` times None."""
-        return [None] * accumulate
+    def parts(self, step: int, accumulate: int) -> list[tuple[float, Any]]:
+        """Return ``accumulate`` times None, with equal weights."""
+        return [(1 / accumulate, None)] * accumulate
 
     def where(self, step: int) -> str:
         """Describe a step for an error message."""

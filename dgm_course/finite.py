@@ -57,12 +57,14 @@ def require_finite_gradient(
         step: Number of the update to come.
 
     Raises:
-        NonFiniteLoss: If the sum over a parameter's gradient is not finite.
+        NonFiniteLoss: If the norm of a parameter's gradient is NaN, infinite,
+            or so large that it overflows.
     """
-    sums = {n: p.grad.sum() for n, p in parameters if p.grad is not None}
-    if not sums or torch.stack([*sums.values()]).isfinite().all():
+    norm = torch.linalg.vector_norm
+    norms = {n: norm(p.grad) for n, p in parameters if p.grad is not None}
+    if not norms or torch.stack([*norms.values()]).isfinite().all():
         return
-    bad = [name for name, total in sums.items() if not total.isfinite()]
+    bad = [name for name, size in norms.items() if not size.isfinite()]
     raise NonFiniteLoss(
         f"the gradient is not finite at {where(step)}: that of "
         f"{', '.join(bad[:3])}{' ...' if bad[3:] else ''}. {HINT}"

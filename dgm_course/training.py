@@ -140,7 +140,7 @@ def fit(
     wrapped = run.prepare(_Step(model, loss or default_loss))
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     low_precision: Any = nullcontext
-    if bf16:
+    if bf16:  # torch 2.4 has no autocast, not even a disabled one, for "mps"
         low_precision = partial(torch.autocast, run.device.type, torch.bfloat16)
     history = state.history
     began = saved = time.monotonic()
@@ -168,14 +168,13 @@ def fit(
             state.set_lr(lr * _schedule(step, steps, warmup, cosine))
             state.optimizer.zero_grad(set_to_none=True)
             parts = batches.parts(step, accumulate)
-            for i, part in enumerate(parts):
+            for i, (weight, part) in enumerate(parts):
                 more = i + 1 < len(parts) and run.no_sync(wrapped)
                 with more or nullcontext():
                     with low_precision():
                         values = wrapped(part, step)
                     require_finite_loss(values, batches.where, step)
-                    size = batches.share or values.numel() * len(parts)
-                    (values.sum() / size).backward()
+                    (weight * values.mean()).backward()
                 state.window.add(values)
             require_finite_gradient(trained, batches.where, step)
             if clip is not None:

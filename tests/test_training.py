@@ -201,7 +201,7 @@ def test_average_of_weights_is_what_the_model_ends_with():
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, ema):
-    # every second step is a point of the curve: 18 lies between two of 250
+    # every second of 250 steps is a point of the curve; 17 lies between two
     kw = dict(steps=250, batch_size=16, ema=ema, cosine=True, warmup=5, **CPU)
     whole, parts = model(), model()
     expected = fit(whole, points(), noisy_loss, **kw)
@@ -331,6 +331,15 @@ def test_non_finite_gradient_is_caught_before_the_update(clip):
 
     with pytest.raises(NonFiniteLoss, match=r"gradient.*of flow.*shift"):
         fit(m, points(), loss, steps=1, clip=clip, **CPU)
+    assert_same(before, weights(m))
+
+
+def test_gradient_that_overflows_is_caught():
+    """Its squares would be infinite in Adam's memory, for ever."""
+    m = model()
+    before = weights(m)
+    with pytest.raises(NonFiniteLoss, match="gradient is not finite"):
+        fit(m, points(), lambda m, x, s: 1e25 * m.log_prob(x), steps=1, **CPU)
     assert_same(before, weights(m))
 
 
