@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dgm", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_data, _add_train, _add_results, _add_info):
+    for add in (_add_data, _add_train, _add_evaluate, _add_results, _add_info):
         add(commands)
     options = parser.parse_args(argv)
     try:
@@ -127,16 +127,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.profile:
         os.environ["DGM_PROFILE"] = options.profile
-    names = list(options.names)
-    if options.chapter is not None:
-        names += zoo.names(options.chapter)
-    if not names:
-        raise ValueError(
-            "nothing to train: give a NAME, or --chapter N with one of "
-            f"{sorted({r.chapter for r in zoo.all_recipes().values()})}"
-        )
-    # all known, or none; each of them once
-    for recipe in [zoo.recipe(name) for name in dict.fromkeys(names)]:
+    for recipe in _chosen(options):
         print(f"{recipe.name}: {recipe.summary}")
         card = zoo.train(
             recipe,
@@ -150,6 +141,50 @@ def _train(options: argparse.Namespace) -> int:
         if card.stopped == "interrupted":
             return 130
     return 0
+
+
+def _chosen(options: argparse.Namespace) -> list[Any]:
+    """All recipes that were named are known, or none; each of them once."""
+    from . import zoo
+
+    names = list(options.names)
+    if options.chapter is not None:
+        names += zoo.names(options.chapter)
+    if not names:
+        raise ValueError(
+            "no model is named: give a NAME, or --chapter N with one of "
+            f"{sorted({r.chapter for r in zoo.all_recipes().values()})}"
+        )
+    return [zoo.recipe(name) for name in dict.fromkeys(names)]
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="write the metrics of trained models anew"
+    )
+    evaluate.add_argument("names", nargs="*", metavar="NAME")
+    evaluate.add_argument("--chapter", type=int, help="all models of a chapter")
+    evaluate.add_argument("--out", metavar="DIR", help="another zoo")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from . import zoo
+
+    folder, failed = _folder(options.out), False
+    for recipe in _chosen(options):
+        try:
+            before = zoo.card(recipe.name, *folder).metrics
+            after = zoo.evaluate(recipe.name, *folder).metrics
+        except FileNotFoundError as error:  # go on with the others
+            print(f"dgm: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(f"{recipe.name}: {recipe.summary}")
+        for name in dict.fromkeys([*before, *after]):
+            old, new = (metrics.get(name, "-") for metrics in (before, after))
+            print(f"  {name:<28} {old!s:<28} -> {new}")
+    return int(failed)
 
 
 def _add_results(commands: Any) -> None:

@@ -3,7 +3,7 @@
 from .card import Card, Metric
 from .recipe import Recipe, all_recipes, names, recipe
 from .store import card, load, published, results
-from .train import train
+from .train import evaluate, train
 
 __all__ = [
     "Card",
@@ -11,6 +11,7 @@ __all__ = [
     "Recipe",
     "all_recipes",
     "card",
+    "evaluate",
     "load",
     "names",
     "published",

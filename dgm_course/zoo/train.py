@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,9 @@ from ..profile import current_profile
 from ..training import fit
 from .card import Card
 from .recipe import Metrics, Recipe
-from .store import as_stored, save_weights
+from .recipe import recipe as recipe_of
+from .store import HERE, as_stored, load, save_weights
+from .store import card as card_of
 
 
 def train(
@@ -80,6 +83,33 @@ def train(
         sha256=sha256,
     )
     card.write(out / "cards" / f"{recipe.name}.json")
+    return card
+
+
+def evaluate(name: str, folder: Path = HERE) -> Card:
+    """Judge a trained model anew, and write the metrics into its card.
+
+    For a recipe whose metrics have changed since its model was trained. What
+    needs the full data sets is computed where the card is of the profile
+    ``full``, as in training.
+
+    Args:
+        name: Name of the recipe.
+        folder: Folder with ``cards/`` and ``weights/``.
+
+    Returns:
+        The card that was written; all but its metrics is as it was.
+
+    Raises:
+        FileNotFoundError: If the model was not trained, or its weights are
+            not kept.
+        ValueError: If card and weights do not belong together.
+    """
+    card, model = card_of(name, folder), load(name, folder)
+    full = card.profile == "full"
+    metrics = measure(recipe_of(name), model, full)
+    card = replace(card, metrics=metrics)
+    card.write(folder / "cards" / f"{name}.json")
     return card
 
 

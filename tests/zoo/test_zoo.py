@@ -151,7 +151,7 @@ def test_command_line(tmp_path, capsys):
     assert main(["info", "magic_gaussian", *out]) == 0
     assert "MAGIC train, 15,125 rows" in capsys.readouterr().out
     assert main(["train"]) == 1
-    assert "nothing to train" in capsys.readouterr().err
+    assert "no model is named" in capsys.readouterr().err
     assert main(["train", "nonsense"]) == 1
     assert "no recipe 'nonsense'" in capsys.readouterr().err
     assert main(["info", "mnist_nice", *out]) == 1
@@ -167,6 +167,44 @@ def test_budget_then_resume_equals_one_run(tmp_path, monkeypatch):
     assert first.stopped == "out of time" and 0 < first.steps < whole.steps
     second = zoo.train(recipe, parts, resume=True, device="cpu", progress=False)
     assert second.sha256 == whole.sha256
+
+
+def test_a_card_is_judged_anew(trained, monkeypatch, capsys):
+    """Metrics that were renamed: all else in the card stays as it is."""
+    old = zoo.card("magic_gaussian", trained)
+    recipe = zoo.recipe("magic_gaussian")
+
+    def renamed(model):
+        found = recipe.evaluate(model)
+        return {"test, nats": found["test"]}
+
+    other = dataclasses.replace(recipe, evaluate=renamed)
+    monkeypatch.setitem(zoo.all_recipes(), "magic_gaussian", other)
+    out = ["--out", str(trained)]
+    assert main(["evaluate", "magic_gaussian", "magic_made", *out]) == 1
+    streams = capsys.readouterr()
+    assert "magic_made was not trained yet" in streams.err
+    assert f"{'test':<28} {old.metrics['test']!s:<28} -> -" in streams.out
+    new = zoo.card("magic_gaussian", trained)
+    assert new.metrics == {"test, nats": pytest.approx(old.metrics["test"])}
+    assert dataclasses.replace(new, metrics=old.metrics) == old
+    (trained / "weights/magic_gaussian.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="stands without weights"):
+        zoo.evaluate("magic_gaussian", trained)
+
+
+def test_a_card_of_full_data_is_judged_on_full_data(trained, monkeypatch):
+    def everything(model):
+        return {"everything": zoo.Metric(1.0, 0.5, "nats", 2)}
+
+    recipe = zoo.recipe("magic_gaussian")
+    other = dataclasses.replace(recipe, evaluate_full=everything)
+    monkeypatch.setitem(zoo.all_recipes(), "magic_gaussian", other)
+    assert "everything" not in zoo.evaluate("magic_gaussian", trained).metrics
+    card = zoo.card("magic_gaussian", trained)
+    path = trained / "cards/magic_gaussian.json"
+    dataclasses.replace(card, profile="full").write(path)
+    assert "everything" in zoo.evaluate("magic_gaussian", trained).metrics
 
 
 BARE = """
