@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,7 +77,6 @@ def explore(
     name: str,
     alt: str,
     dpi: int = 96,
-    live: bool = False,
 ) -> Any:
     """Draw one frame per value and show them behind a slider.
 
@@ -88,9 +86,6 @@ def explore(
         name: What the slider changes.
         alt: What the figure shows, for those who do not see it.
         dpi: Resolution of each frame.
-        live: Where a kernel runs, show an ipywidgets slider that calls
-            ``draw`` again instead. The built book (``DGM_STATIC=1``) always
-            shows the frames.
 
     Returns:
         An object that shows itself in Jupyter, Colab and static HTML.
@@ -103,24 +98,8 @@ def explore(
     if not alt.strip():
         raise ValueError("alt is empty; say what the figure shows")
     labels = [f"{name} = {_text(value)}" for value in values]
-    if live and os.environ.get("DGM_STATIC") != "1":
-        return _live(draw, list(zip(labels, values, strict=True)), alt, dpi)
     frames = [png(draw(value), dpi) for value in values]
     return Player(frames, labels, name, alt)
-
-
-def _live(draw, options: list[tuple[str, Any]], alt: str, dpi: int) -> Any:
-    from ipywidgets import HTML, SelectionSlider, VBox
-
-    picture = HTML()
-    slider = SelectionSlider(options=options, continuous_update=False)
-
-    def redraw(_=None) -> None:
-        picture.value = image_tag(png(draw(slider.value), dpi), alt)
-
-    slider.observe(redraw, names="value")
-    redraw()
-    return VBox([slider, picture])
 
 
 def _text(value: Any) -> str:

@@ -82,23 +82,6 @@ def test_player_refuses_nothing_to_draw():
         explore(lambda v: picture(), [1], name="x", alt="")._repr_html_()
 
 
-def test_live_slider_redraws(monkeypatch):
-    monkeypatch.delenv("DGM_STATIC", raising=False)
-    drawn = []
-
-    def draw(value):
-        drawn.append(value)
-        return picture()
-
-    box = explore(draw, [1, 2, 3], name="n", alt="a line", live=True)
-    slider, image = box.children
-    first = image.value
-    slider.value = 3
-    assert drawn == [1, 3] and "<img" in first
-    monkeypatch.setenv("DGM_STATIC", "1")
-    assert isinstance(explore(draw, [1], name="n", alt="a", live=True), Player)
-
-
 def test_history_plots_both_curves_with_their_errors():
     history = History()
     for step in (1, 2, 3):
