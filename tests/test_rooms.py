@@ -20,6 +20,7 @@ ORDER = [
     {"disentanglement"},
     {"history", "devices", "batches", "checkpoint", "finite", "training"},
     {"zoo"},
+    {"grading"},
     {"cli"},
 ]
 # data writes its cache with the same atomic write as training

@@ -1,0 +1,1 @@
+"""Graded assignments: public checks for students, a grader for instructors."""
