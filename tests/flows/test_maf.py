@@ -7,16 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import randomize
-from test_flows import (  # noqa: F401 (these run on the flows below)
-    jacobian,
-    test_dtype_and_batch_of_one,
-    test_gradient_reaches_every_parameter,
-    test_ladj_is_logdet_of_autograd,
-    test_meta_device,
-    test_round_trip,
-    test_rows_do_not_mix,
-)
+from support import properties, randomize
+from support.properties import jacobian
 from torch import nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
@@ -25,30 +17,6 @@ from dgm_course.flows import IAF, MAF, FlowModel, GaussianMixture, maf
 from dgm_course.nn import MADE
 
 EPS = torch.finfo(torch.float64).eps
-
-# name -> (flow on D = 5 columns, width of its context)
-FLOWS = {
-    "maf": (lambda: MAF(5, (16, 16)), 0),
-    "fewer units than columns": (lambda: MAF(5, (3,)), 0),
-    "no hidden layer": (lambda: MAF(5, ()), 0),
-    "residual, context": (lambda: MAF(5, (16, 16), 2, residual=True), 2),
-    "iaf, context": (lambda: IAF(5, (16,), context=2), 2),
-    "stack, reversed": (lambda: maf(5, 3, (16,)).flow, 0),
-    "stack, shuffled": (lambda: maf(5, 3, (16,), 2, "random").flow, 2),
-    "coupling": (
-        lambda: flows.coupling_as_iaf(flows.AffineCoupling(5, (16,))),
-        0,
-    ),
-}
-
-
-@pytest.fixture(params=FLOWS)
-def case(request):
-    """As in conftest.py: a random flow in float64, data, and a context."""
-    build, width = FLOWS[request.param]
-    x = torch.randn(7, 5, dtype=torch.float64)
-    context = torch.randn(7, width, dtype=torch.float64) if width else None
-    return randomize(build()).double(), x, context
 
 
 def random_maf(dim=4, hidden=(12, 12), **options):
@@ -60,11 +28,7 @@ def normal(*shape):
 
 
 def condition(flow, x, context=None):
-    """Largest condition number of the Jacobian over the rows of x."""
-    matrix = torch.autograd.functional.jacobian(
-        lambda x: flow(x, context)[0].sum(0), x.detach()
-    )
-    return torch.linalg.cond(matrix.movedim(1, 0)).max().item()
+    return properties.condition(flow, x, context)
 
 
 def close(a, b, amplification=1.0):
@@ -137,19 +101,19 @@ def test_a_wrong_sign_is_caught():
     flow = WrongSign(random_maf())
     x = normal(7, 4)
     with pytest.raises(AssertionError):
-        test_ladj_is_logdet_of_autograd((flow, x, None), "forward")
+        properties.ladj_is_logdet(flow, x, None)
     with pytest.raises(AssertionError):
-        test_ladj_is_logdet_of_autograd((flow, x, None), "inverse")
+        properties.ladj_is_logdet(flow.inverse, x, None)
 
 
 def test_a_permutation_that_is_not_undone_is_caught():
     """A reversal would hide it, being its own inverse."""
     order = flows.Permutation([1, 2, 3, 4, 0])
     flow = flows.Compose(random_maf(5), order, random_maf(5)).double()
-    test_round_trip((flow, normal(7, 5), None))
+    properties.round_trip(flow, normal(7, 5), None)
     order.undo = order.order
     with pytest.raises(AssertionError):
-        test_round_trip((flow, normal(7, 5), None))
+        properties.round_trip(flow, normal(7, 5), None)
 
 
 def test_a_dropped_context_is_caught():
