@@ -62,6 +62,22 @@ class Bernoulli(nn.Module):
         )
         return -losses.flatten(1).sum(1)
 
+    def log_prob_pairs(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Log-probability of each of n objects under each of K logits.
+
+        It is linear in x: all pairs are one matrix product.
+
+        Args:
+            x: Integers in {0, 1}, (n, ...).
+            logits: Log-odds of a 1, (K, ...).
+
+        Returns:
+            (n, K), in nats.
+        """
+        logits = logits.flatten(1)
+        linear = x.flatten(1).to(logits.dtype) @ logits.T
+        return linear - F.softplus(logits).sum(1)
+
     def mean(self, logits: Tensor) -> Tensor:
         """Return the probability of a 1, of the shape of the logits."""
         return torch.sigmoid(logits)

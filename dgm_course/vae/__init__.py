@@ -19,6 +19,15 @@ from .surgery import (
     encode_all,
     minibatch_information,
 )
+from .tuned import (
+    Gaps,
+    best_codes,
+    gaps,
+    grid_log_likelihood,
+    log_joint,
+    log_weights,
+    tune,
+)
 
 __all__ = [
     "VAE",
@@ -26,6 +35,7 @@ __all__ = [
     "Codes",
     "DiagonalGaussian",
     "DiscreteVAE",
+    "Gaps",
     "GaussianMixture",
     "Gaussians",
     "MixtureOfGaussians",
@@ -35,11 +45,17 @@ __all__ = [
     "Surgery",
     "VampPrior",
     "aggregated",
+    "best_codes",
     "binarize",
     "elbo_surgery",
     "encode_all",
+    "gaps",
+    "grid_log_likelihood",
     "kl_to_standard_normal",
+    "log_joint",
     "log_normal",
+    "log_weights",
     "minibatch_information",
     "mlp_vae",
+    "tune",
 ]
