@@ -1,0 +1,153 @@
+"""Is a trained density honest, and how well does it fit?
+
+Student code sees the points at which it is asked, so it may try to be large
+at hidden test points alone. It cannot: test points come shuffled among
+uniform ones, each drawn independently, and whether a point is of the one or
+the other kind is hidden. Then the best answer, even for code that looks at
+all the points at once, is the true density, and the integral over the uniform
+points (Monte Carlo) tells what is larger than a density may be.
+
+Samples must follow the density: their counts in the cells of a grid are
+compared with its integral over each cell by a chi-squared statistic.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+UNIFORM = 60_000  # points of the integral
+SAMPLES = 5_000
+GRID = 8  # cells a side
+SPIKES = 0.05  # standard error of the integral that is too large to judge
+DEVIATIONS = 5.0  # a right density fails once in 3.5 million
+
+
+class Points(NamedTuple):
+    """Points to ask for, and which of them are what.
+
+    Attributes:
+        points: (M, 2), in the order in which they are asked.
+        is_test: (M,), bool.
+    """
+
+    points: np.ndarray
+    is_test: np.ndarray
+
+
+def points(x_test: np.ndarray, box: float, seed: int) -> Points:
+    """Mix test points with uniform ones.
+
+    Raises:
+        ValueError: If a test point lies outside of the box.
+    """
+    if not (np.abs(x_test) < box).all():
+        raise ValueError(
+            f"test points reach {np.abs(x_test).max():.3g}: box = {box} must "
+            "be larger"
+        )
+    generator = np.random.default_rng(seed)
+    uniform = generator.uniform(-box, box, (UNIFORM, 2))
+    together = np.concatenate([x_test, uniform.astype(x_test.dtype)])
+    order = generator.permutation(len(together))
+    return Points(together[order], order < len(x_test))
+
+
+def judge(
+    asked: Points, box: float, log_prob: Any, samples: Any, x_train: np.ndarray
+) -> tuple[float | None, str]:
+    """Check honesty; return the test log-likelihood, or None, and a sentence.
+
+    Args:
+        asked: The points.
+        box: They and practically all mass lie in [-box, box]^2.
+        log_prob: What the student's function returned for them.
+        samples: What the student's sampler returned.
+        x_train: (N, 2), the training points, which are no samples.
+
+    Returns:
+        Nats per point of the density divided by its integral (so that no
+        error that the test lets pass pays), and ""; or None and what is
+        wrong.
+    """
+    wrong = _shape(log_prob, (len(asked.points),), "log_prob")
+    wrong = wrong or _shape(samples, (SAMPLES, 2), "sample")
+    if not wrong and not np.isfinite(samples).all():
+        wrong = "sample returns NaN or infinity"
+    if wrong:
+        return None, wrong
+    log_p = log_prob.astype(np.float64)
+    if np.isnan(log_p).any() or np.isposinf(log_p).any():
+        return None, "log_prob returns NaN or infinity"
+    uniform = asked.points[~asked.is_test]
+    with np.errstate(over="ignore"):
+        mass = (2 * box) ** 2 * np.exp(log_p[~asked.is_test])
+    outside = float((np.abs(samples) >= box).any(1).mean())
+    integral = float(mass.mean()) + outside
+    error = math.sqrt(
+        mass.var() / len(mass) + outside * (1 - outside) / len(samples)
+    )
+    if not abs(integral - 1) <= DEVIATIONS * error:
+        return None, "the density does not integrate to one"
+    if error > SPIKES:
+        return None, "the density has spikes: its integral cannot be checked"
+    wrong = _samples_disagree(uniform, mass, samples, box, x_train)
+    if wrong:
+        return None, wrong
+    return float(log_p[asked.is_test].mean() - math.log(integral)), ""
+
+
+def _shape(value: Any, shape: tuple[int, ...], name: str) -> str:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return f"{name} should return a floating-point tensor"
+    if value.shape != shape:
+        return f"{name} returns another shape than {shape}"
+    return ""
+
+
+def _samples_disagree(
+    uniform: np.ndarray,
+    mass: np.ndarray,
+    samples: np.ndarray,
+    box: float,
+    x_train: np.ndarray,
+) -> str:
+    """Compare counts of samples with the density's mass, cell by cell."""
+    rows = {row.tobytes() for row in samples.astype(np.float32)}
+    if len(rows) < len(samples) - len(samples) // 100:
+        return "sample returns the same points again and again"
+    train = {row.tobytes() for row in x_train.astype(np.float32)}
+    if len(rows & train) > len(samples) // 100:
+        return "sample returns training points"
+    cells = _cell(uniform, box)
+    counts = np.bincount(_cell(samples, box), minlength=GRID**2 + 1)
+    # the mass of a cell is a mean over all uniform points, 0 elsewhere
+    n = len(mass)
+    p = np.bincount(cells, mass, GRID**2 + 1) / n
+    square = np.bincount(cells, mass**2, GRID**2 + 1) / n
+    p_error = (square - p**2) / n
+    p[-1] = max(0.0, 1 - p[:-1].sum())  # outside of the box
+    p_error[-1] = p_error[:-1].sum()
+    variance = p * (1 - p) / len(samples) + p_error
+    # a cell with few expected samples is joined with its like
+    few = p * len(samples) < 10
+    difference = counts / len(samples) - p
+    terms = difference[~few] ** 2 / variance[~few]
+    rest = difference[few].sum() ** 2
+    statistic = terms.sum() + rest / (variance[few].sum() + 1 / len(samples))
+    k = len(terms) + 1
+    # Wilson and Hilferty (1931): the cube root is nearly normal
+    z = (statistic / k) ** (1 / 3) - (1 - 2 / (9 * k))
+    if z > DEVIATIONS * math.sqrt(2 / (9 * k)):
+        return "the samples do not follow the density"
+    return ""
+
+
+def _cell(x: np.ndarray, box: float) -> np.ndarray:
+    """Number of the grid's cell of each point; the last one is outside."""
+    index = np.floor((x.astype(np.float64) + box) / (2 * box) * GRID)
+    inside = ((index >= 0) & (index < GRID)).all(1)
+    index = np.clip(index, 0, GRID - 1).astype(int)
+    return np.where(inside, index[:, 0] * GRID + index[:, 1], GRID**2)
