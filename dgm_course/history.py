@@ -104,5 +104,6 @@ class Window:
         mean = self.total / self.count
         if self.count < 2:
             return mean, math.nan
-        spread = max(0.0, self.squares / self.count - mean**2)
-        return mean, math.sqrt(spread / (self.count - 1))
+        spread = self.squares / self.count - mean**2
+        # in this order NaN stays NaN: max(0.0, nan) is 0.0
+        return mean, math.sqrt(max(spread, 0.0) / (self.count - 1))

@@ -1,9 +1,11 @@
 """Checks that can fail: equalities, bounds, expectations and integrals.
 
 Every check prints one stable row, ``theorem | claim | tolerance | pass``, and
-raises :class:`CheckFailed` with the measured numbers otherwise. A tolerance
-is never chosen by hand: it is a number of roundings times the float
+raises :class:`CheckFailed` with the measured numbers otherwise; numbers that
+are not finite fail. A tolerance is a number of roundings times the float
 precision, a number of standard errors, or the change when a grid is halved.
+A page that allows more than the default says where the number comes from:
+:func:`sensitivity` and :func:`integral` (``outside``) help to derive it.
 """
 
 from __future__ import annotations
@@ -14,9 +16,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from .quadrature import gauss_legendre, grid_integral
+
+__all__ = [
+    "OUTCOMES",
+    "CheckFailed",
+    "Outcome",
+    "Row",
+    "at_most",
+    "collect_rows",
+    "differ",
+    "equal",
+    "expectation",
+    "gauss_legendre",
+    "grid_integral",
+    "integral",
+    "mean_and_se",
+    "mean_at_most",
+    "sensitivity",
+    "show_measured",
+]
 
 Number = float | Tensor
 
@@ -78,35 +100,60 @@ def equal(
     left: Number,
     right: Number,
     roundings: int = 64,
+    size: Number = 1.0,
 ) -> None:
-    """Check ``left == right`` up to floating-point rounding.
+    """Check ``left == right``, number by number, up to rounding.
+
+    Each pair has its own tolerance, ``roundings * eps * max(size, |left|,
+    |right|)``, with the eps of the less precise side.
 
     Args:
         theorem: What the claim belongs to, such as "Theorem 1.2".
         claim: The claim in a few words.
         left: One side, any shape.
         right: The other side, of a shape that broadcasts.
-        roundings: Number of rounded operations behind each value. The
-            tolerance is ``roundings * eps * max(1, |left|, |right|)``, with
-            the eps of the less precise side.
+        roundings: Number of rounded operations, one after the other, behind
+            each value: n for a sum of n terms.
+        size: The largest number on the way to each value, of a shape that
+            broadcasts: a rounding there is no smaller for a small result. See
+            :func:`sensitivity` where errors are amplified.
+
+    Raises:
+        CheckFailed: Also where a number is infinite or NaN.
     """
-    left, right = _tensor(left), _tensor(right)
-    eps = max(torch.finfo(t.dtype).eps for t in (left, right))
-    left, right = left.double(), right.double()
-    size = max(1.0, left.abs().max().item(), right.abs().max().item())
-    error = (left - right).abs().max().item()
+    left, right, eps = _pair(left, right)
+    size = torch.maximum(left.abs(), right.abs()).maximum(_tensor(size))
+    error = (left - right).abs()
     label = f"{roundings} roundings"
     _report(theorem, claim, label, error, roundings * eps * size)
 
 
 def differ(
-    theorem: str, claim: str, left: Number, right: Number, by: float
+    theorem: str,
+    claim: str,
+    left: Number,
+    right: Number,
+    by: float | None = None,
 ) -> None:
-    """Check that two numbers differ by more than ``by``: a refutation."""
-    gap = (_tensor(left).double() - _tensor(right).double()).abs().min()
-    label = f"apart by > {by:g}"
-    below = math.nextafter(-by, -math.inf)  # equality is no difference
-    _report(theorem, claim, label, -gap.item(), below)
+    """Check that two numbers differ, in each pair: a refutation.
+
+    Args:
+        theorem: What the claim belongs to.
+        claim: The claim in a few words.
+        left: One side, any shape.
+        right: The other side, of a shape that broadcasts.
+        by: The claim is that they are further apart than this; it is a part
+            of the claim and no tolerance. None: further than
+            :func:`equal` excuses with 64 roundings.
+    """
+    left, right, eps = _pair(left, right)
+    gap = (left - right).abs()
+    rounding = 64 * eps * torch.maximum(left.abs(), right.abs()).clamp(min=1.0)
+    least = rounding if by is None else torch.full_like(gap, by)
+    label = "beyond rounding" if by is None else f"apart by > {by:g}"
+    # equality is no difference
+    below = torch.nextafter(-least, torch.full_like(least, -math.inf))
+    _report(theorem, claim, label, -gap, below)
 
 
 def at_most(
@@ -115,14 +162,38 @@ def at_most(
     smaller: Number,
     larger: Number,
     roundings: int = 64,
+    size: Number = 1.0,
 ) -> None:
-    """Check ``smaller <= larger`` elementwise, up to rounding."""
-    smaller, larger = _tensor(smaller), _tensor(larger)
-    eps = max(torch.finfo(t.dtype).eps for t in (smaller, larger))
-    size = max(1.0, larger.abs().max().item(), smaller.abs().max().item())
-    error = (smaller.double() - larger.double()).max().item()
+    """Check ``smaller <= larger``, number by number, up to rounding.
+
+    Arguments as for :func:`equal`.
+    """
+    smaller, larger, eps = _pair(smaller, larger)
+    size = torch.maximum(smaller.abs(), larger.abs()).maximum(_tensor(size))
     label = f"{roundings} roundings"
-    _report(theorem, claim, label, error, roundings * eps * size)
+    _report(theorem, claim, label, smaller - larger, roundings * eps * size)
+
+
+def sensitivity(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """How far a relative error of its input moves a function, elementwise.
+
+    To first order an error ``eps * |x_j|`` of each entry moves output i by
+    ``eps * sum_j |df_i / dx_j| |x_j|``. As ``size`` of :func:`equal` this is
+    the tolerance of a value that was computed from rounded numbers: of a
+    round trip, for instance.
+
+    Args:
+        function: Maps a batch (B, D) to (B,) or (B, M), row by row.
+        x: The inputs, (B, D).
+
+    Returns:
+        The sums, of the shape of ``function(x)``.
+    """
+    jacobian = torch.func.vmap(
+        torch.func.jacrev(lambda row: function(row[None])[0])
+    )(x.detach())
+    columns = x.detach().abs().view(len(x), *[1] * (jacobian.ndim - 2), -1)
+    return (jacobian.abs() * columns).sum(-1)
 
 
 def expectation(
@@ -154,59 +225,38 @@ def integral(
     box: list[tuple[float, float]],
     value: float = 1.0,
     points: int = 400,
+    outside: float = 0.0,
 ) -> None:
-    """Check that a function integrates to ``value`` over a box.
+    """Check that a function integrates to ``value``.
 
     The midpoint rule with ``points`` per axis is compared with the same rule
-    at half as many; the tolerance is their difference, plus float precision.
+    at half as many; the tolerance is their difference, plus float precision,
+    plus what a finite box leaves out.
 
     Args:
         theorem: What the claim belongs to.
         claim: The claim in a few words.
         density: Maps points (N, d) in float64 to values (N,).
-        box: Lower and upper end of each of the d axes.
-        value: What the integral should be.
+        box: Lower and upper end of each of the d axes; (-inf, inf) for a
+            whole line.
+        value: What the integral over all space should be.
         points: Even number of grid points per axis.
+        outside: Bound of the integral outside a finite box, derived; 0 for
+            a function that vanishes there, or a ``value`` that is meant for
+            the box alone.
 
     Raises:
-        CheckFailed: Also where the grid is too coarse to tell (the tolerance
-            is above 1e-3).
+        CheckFailed: Also where the grid is too coarse to tell ``value`` from
+            a thousandth more.
     """
     found, tolerance = grid_integral(density, box, points)
-    if not tolerance < 1e-3:
+    if not tolerance + outside < 1e-3:
         raise CheckFailed(
             f"{theorem}: {claim}: the integral is {found:.6g}, uncertain by "
-            f"{tolerance:.1g}; use more points or another box"
+            f"{tolerance + outside:.1g}; use more points or another box"
         )
     label = "grid halved"
-    _report(theorem, claim, label, abs(found - value), tolerance)
-
-
-def grid_integral(
-    density: Callable[[Tensor], Tensor],
-    box: list[tuple[float, float]],
-    points: int = 400,
-) -> tuple[float, float]:
-    """Integrate over a box by the midpoint rule.
-
-    Returns:
-        The integral on ``points`` per axis, and its uncertainty: the change
-        from half as many points, plus the rounding of the sum.
-    """
-    fine = _midpoint(density, box, points)
-    coarse = _midpoint(density, box, points // 2)
-    rounding = points ** len(box) * torch.finfo(torch.float64).eps
-    return fine, abs(fine - coarse) + rounding
-
-
-def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of quadrature on [0, 1], float64, (n,) each.
-
-    Exact for polynomials of degree 2n - 1; for smooth integrands the error
-    falls exponentially in n.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    return torch.from_numpy(nodes + 1) / 2, torch.from_numpy(weights) / 2
+    _report(theorem, claim, label, abs(found - value), tolerance + outside)
 
 
 def collect_rows(notebook: str | Path) -> list[Row]:
@@ -230,31 +280,34 @@ def collect_rows(notebook: str | Path) -> list[Row]:
 
 
 def _report(
-    theorem: str, claim: str, label: str, error: float, tolerance: float
+    theorem: str, claim: str, label: str, error: Number, tolerance: Number
 ) -> None:
-    if not error <= tolerance:  # also true for NaN
+    """Print the row if each error is within its own tolerance."""
+    errors, allowed = torch.broadcast_tensors(
+        _tensor(error), _tensor(tolerance)
+    )
+    if errors.numel() == 0:
+        raise ValueError(f"{theorem}: {claim}: there is nothing to compare")
+    excess = (errors - allowed).nan_to_num(math.inf, math.inf, math.inf)
+    worst = excess.flatten().argmax()
+    e, t = errors.flatten()[worst].item(), allowed.flatten()[worst].item()
+    if not (math.isfinite(e) and math.isfinite(t) and e <= t):
         raise CheckFailed(
-            f"{theorem}: {claim}: measured {error:.4g}, "
-            f"allowed {tolerance:.4g} ({label})"
+            f"{theorem}: {claim}: measured {e:.4g}, allowed {t:.4g} ({label})"
         )
-    OUTCOMES.append(Outcome(theorem, claim, error, tolerance))
+    OUTCOMES.append(Outcome(theorem, claim, e, t))
     print(f"{theorem:<15} | {claim:<38} | {label:<15} | pass")
+
+
+def _pair(left: Number, right: Number) -> tuple[Tensor, Tensor, float]:
+    """Both sides in float64, and the eps of the less precise one."""
+    tensors = _tensor(left), _tensor(right)
+    eps = max(torch.finfo(t.dtype).eps for t in tensors)
+    return tensors[0].double(), tensors[1].double(), eps
 
 
 def _tensor(value: Number) -> Tensor:
     if isinstance(value, Tensor):
-        return value.detach().cpu()  # Apple's GPUs have no float64
+        value = value.detach().cpu()  # Apple's GPUs have no float64
+        return value if value.is_floating_point() else value.double()
     return torch.tensor(value, dtype=torch.float64)
-
-
-def _midpoint(density, box: list[tuple[float, float]], points: int) -> float:
-    axes, cell = [], 1.0
-    for low, high in box:
-        width = (high - low) / points
-        ticks = torch.arange(points, dtype=torch.float64)
-        axes.append(low + width * (ticks + 0.5))
-        cell *= width
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-    with torch.no_grad():
-        parts = [density(p) for p in grid.flatten(0, -2).split(1 << 16)]
-    return cell * math.fsum(float(part.sum()) for part in parts)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "dgm_course"
 ORDER = [
     {"profile"},
     {"plots", "player", "live"},
-    {"verify"},
+    {"verify", "quadrature"},
     {"nn", "data"},
     {"likelihoods"},
     {"flows"},

@@ -421,6 +421,13 @@ def test_evaluation_has_fixed_noise_and_leaves_no_trace():
     assert se == pytest.approx(expected, rel=1e-5)
 
 
+def test_evaluation_of_nan_has_no_standard_error():
+    mean, se = evaluate(
+        model(), points(), lambda m, x, step: x[:, 0] * math.nan
+    )
+    assert math.isnan(mean) and math.isnan(se)
+
+
 def test_validation_curve():
     history = fit(
         model(),
