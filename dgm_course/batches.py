@@ -82,7 +82,11 @@ class Batches:
                 1_000_003 * self.seed + epoch
             )
             order = torch.randperm(len(self.rows[0]), generator=generator)
-            self._epoch, self._order = epoch, order.to(self.rows[0].device)
+            device = self.rows[0].device
+            # the host need not wait, but where torch loses such a copy
+            # (Apple's GPUs, pytorch issue 139550)
+            order = order.to(device, non_blocking=device.type != "mps")
+            self._epoch, self._order = epoch, order
         share = self.size // self.processes
         low = batch * self.size + self.rank * share
         return self._order[low : low + share]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 from .history import History, Window
+
+# devices whose fused Adam can be told to skip an update, from torch 2.4 on
+FUSED = ("cpu", "cuda")
 
 
 @contextmanager
@@ -88,16 +92,14 @@ class TrainingState:
     def __init__(self, model, options: dict[str, Any], device: str):
         self.model, self.options, self.step = model, options, 0
         parameters = list(model.parameters())
-        self.optimizer = torch.optim.Adam(
+        self.optimizer: Any = torch.optim.Adam(
             parameters,
             lr=options["lr"],
-            fused=all(p.device.type in ("cpu", "cuda") for p in parameters),
+            fused=all(p.device.type in FUSED for p in parameters),
         )
-        self.average = None
+        self.average: nn.Module | None = None
         if options["ema"] is not None:
-            self.average = AveragedModel(
-                model, multi_avg_fn=get_ema_multi_avg_fn(options["ema"])
-            )
+            self.average = copy.deepcopy(model)
         self.history, self.window = History(device=device), Window()
 
     def set_lr(self, lr: float) -> None:
@@ -105,20 +107,51 @@ class TrainingState:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def update(self) -> None:
-        """Apply the gradients, and move the averaged weights."""
-        self.optimizer.step()
+    def update(self, bad: Tensor | None = None) -> None:
+        """Apply the gradients, and move the averaged weights.
+
+        Args:
+            bad: 1 on the device where the gradients are not finite and
+                nothing may move, else 0; None where they are known to be.
+        """
+        if bad is None or self.optimizer.defaults["fused"]:
+            # what torch.amp.GradScaler tells a fused optimizer
+            self.optimizer.found_inf = bad
+            self.optimizer.step()
+        else:
+            before = [p.detach().clone() for p in self.model.parameters()]
+            self.optimizer.step()
+            for p, old in zip(self.model.parameters(), before):
+                p.data.copy_(torch.where(bad > 0, old, p.data))
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self._move_average(self.average, bad)
         self.step += 1
+
+    @torch.no_grad()
+    def _move_average(self, average: nn.Module, bad: Tensor | None) -> None:
+        # torch's AveragedModel looks at its count in each step, and waits
+        old: Any = [*average.parameters()]
+        new: Any = [*self.model.parameters()]
+        weight = 1 - self.options["ema"]
+        if self.step == 0:
+            torch._foreach_copy_(old, new)
+        elif bad is None:
+            torch._foreach_lerp_(old, new, weight)
+        else:
+            change = torch._foreach_sub(new, old)
+            torch._foreach_mul_(change, weight * (1 - bad))
+            torch._foreach_add_(old, change)
+        for mine, buffer in zip(average.buffers(), self.model.buffers()):
+            mine.copy_(buffer)
 
     def adopt_average(self) -> None:
         """Give the model the averaged weights, where there are any."""
         if self.average is not None and self.step > 0:
-            self.model.load_state_dict(self.average.module.state_dict())
+            self.model.load_state_dict(self.average.state_dict())
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer}
+        parts: dict[str, Any] = {"model": self.model}
+        parts["optimizer"] = self.optimizer
         if self.average is not None:
             parts["average"] = self.average
         return parts
@@ -128,7 +161,8 @@ class TrainingState:
         state = {name: p.state_dict() for name, p in self._parts().items()}
         state["options"], state["step"] = self.options, self.step
         state["history"] = self.history.to_dict()
-        state["window"] = asdict(self.window)
+        total, squares, count = self.window.numbers()
+        state["window"] = asdict(Window(total, squares, count))
         state["rng"] = torch.get_rng_state()
         if torch.cuda.is_available():
             state["cuda_rng"] = torch.cuda.get_rng_state_all()

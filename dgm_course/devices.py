@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .history import Window
 
@@ -79,6 +79,8 @@ class ManyProcesses:
         from accelerate import Accelerator
 
         self.accelerator = Accelerator(cpu=device == "cpu")
+        # numbers of the host travel without the devices, which need not wait
+        self.hosts = torch.distributed.new_group(backend="gloo")
         self.device = self.accelerator.device
         self.rank = self.accelerator.process_index
         self.processes = self.accelerator.num_processes
@@ -93,19 +95,17 @@ class ManyProcesses:
 
     def combine(self, window: Window) -> Window:
         """Add up the windows of all processes."""
-        parts = [window.total, window.squares, float(window.count)]
-        total, squares, count = self._sum(parts).tolist()
+        total, squares, count = self._sum([*window.numbers()])
         return Window(total, squares, round(count))
 
     def any(self, flag: bool) -> bool:
         """Return whether any process raises its flag: all stop together."""
-        return self._sum([float(flag)]).item() > 0
+        return self._sum([float(flag)])[0] > 0
 
-    def _sum(self, numbers: list[float]) -> Tensor:
-        # Apple's GPUs have no float64
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        tensor = torch.tensor(numbers, dtype=dtype, device=self.device)
-        return self.accelerator.reduce(tensor, "sum")
+    def _sum(self, numbers: list[float]) -> list[float]:
+        tensor = torch.tensor(numbers, dtype=torch.float64)
+        torch.distributed.all_reduce(tensor, group=self.hosts)
+        return tensor.tolist()
 
 
 def processes_or_device(device: str | None) -> OneDevice | ManyProcesses:

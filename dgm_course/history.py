@@ -86,24 +86,35 @@ class History:
 
 @dataclass
 class Window:
-    """Running mean and standard error between two points of a curve."""
+    """Running mean and standard error between two points of a curve.
 
-    total: float = 0.0
-    squares: float = 0.0
+    The sums stay on the device of the values, which need not wait, until
+    :meth:`numbers` or the mean is asked for.
+    """
+
+    total: float | Tensor = 0.0
+    squares: float | Tensor = 0.0
     count: int = 0
 
     def add(self, values: Tensor) -> None:
         """Add the values of a batch."""
-        values = values.detach().cpu().double()  # Apple's GPUs have no float64
-        self.total += values.sum().item()
-        self.squares += values.square().sum().item()
+        values = values.detach()
+        if values.device.type != "mps":  # Apple's GPUs have no float64
+            values = values.double()
+        self.total = self.total + values.sum()
+        self.squares = self.squares + values.square().sum()
         self.count += values.numel()
+
+    def numbers(self) -> tuple[float, float, int]:
+        """Return the sum, the sum of squares and the number of values."""
+        return float(self.total), float(self.squares), self.count
 
     def mean_and_se(self) -> tuple[float, float]:
         """Return the mean, and its standard error (NaN for one sample)."""
-        mean = self.total / self.count
-        if self.count < 2:
+        total, squares, count = self.numbers()
+        mean = total / count
+        if count < 2:
             return mean, math.nan
-        spread = self.squares / self.count - mean**2
+        spread = squares / count - mean**2
         # in this order NaN stays NaN: max(0.0, nan) is 0.0
-        return mean, math.sqrt(max(spread, 0.0) / (self.count - 1))
+        return mean, math.sqrt(max(spread, 0.0) / (count - 1))

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .nn.made import in_sight
+
 Number = TypeVar("Number", float, Tensor)
 
 
@@ -48,9 +50,12 @@ class Bernoulli(nn.Module):
             logits: Log-odds of a 1, of the shape of x.
 
         Raises:
-            ValueError: If x holds anything else, such as grey values.
+            ValueError: If x holds anything else, such as grey values. An
+                accelerator, which would have to wait for this answer, returns
+                NaN for such an x.
         """
-        if x.is_floating_point() or int(x.max()) > 1 or int(x.min()) < 0:
+        wrong = in_sight(x) and (int(x.max()) > 1 or int(x.min()) < 0)
+        if x.is_floating_point() or wrong:
             raise ValueError(
                 f"x holds {x.dtype} values from {x.min().item():g} to "
                 f"{x.max().item():g}; a Bernoulli likelihood takes integers "
@@ -60,7 +65,11 @@ class Bernoulli(nn.Module):
         losses = F.binary_cross_entropy_with_logits(
             logits, x.to(logits.dtype), reduction="none"
         )
-        return -losses.flatten(1).sum(1)
+        log_p = -losses.flatten(1).sum(1)
+        if in_sight(x):
+            return log_p
+        outside = ((x > 1) | (x < 0)).flatten(1).any(1)
+        return log_p.masked_fill(outside, math.nan)
 
     def log_prob_pairs(self, x: Tensor, logits: Tensor) -> Tensor:
         """Log-probability of each of n objects under each of K logits.

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .batches import Batches, Data, NoBatches, as_rows, take
 from .checkpoint import TrainingState
 from .devices import describe, processes_or_device
-from .finite import NonFiniteLoss, require_finite_gradient, require_finite_loss
+from .finite import NonFiniteLoss, watch
 from .history import History, Window
 
 __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit"]
@@ -106,7 +106,9 @@ def fit(
         was learned, and writes the checkpoint; a second Ctrl-C is immediate.
 
     Raises:
-        NonFiniteLoss: Naming step, epoch and batch, before the bad update.
+        NonFiniteLoss: Naming step, epoch and batch, before the bad update on
+            a CPU. An accelerator makes no update from there on, and this is
+            raised at the next point of the loss curve.
         ValueError: If the data or the shape of the loss make no sense, or
             the checkpoint is of another model or of other options.
     """
@@ -142,12 +144,14 @@ def fit(
     low_precision: Any = nullcontext
     if bf16:  # torch 2.4 has no autocast, not even a disabled one, for "mps"
         low_precision = partial(torch.autocast, run.device.type, torch.bfloat16)
+    guard = watch(trained, batches.where, state.step, run.device)
     history = state.history
     began = saved = time.monotonic()
     spent, log_every = history.seconds, max(1, steps // 100)
     history.stopped = "finished"
 
     def save() -> None:
+        guard.settle()
         history.seconds = spent + time.monotonic() - began
         history.steps = state.step
         if checkpoint is not None and run.rank == 0:
@@ -155,7 +159,7 @@ def fit(
 
     def hold_out() -> None:
         if validation is not None:
-            judged = state.average.module if state.average else model
+            judged = model if state.average is None else state.average
             point = evaluate(judged, validation, loss, seed=seed)
             history.validation.append(state.step, *point)
 
@@ -173,22 +177,24 @@ def fit(
                 with more or nullcontext():
                     with low_precision():
                         values = wrapped(part, step)
-                    require_finite_loss(values, batches.where, step)
-                    (weight * values.mean()).backward()
+                    sound = guard.loss(values)
+                    (weight * values.mean() * sound).backward()
                 state.window.add(values)
-            require_finite_gradient(trained, batches.where, step)
+            guard.gradient()
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
-            state.update()
+            state.update(guard.found)
 
             now = time.monotonic()
             if state.step % log_every == 0 or state.step == steps:
+                guard.settle()
                 point = run.combine(state.window).mean_and_se()
                 history.loss.append(state.step, *point)
                 bar.set_postfix(loss=f"{point[0]:.4g}", refresh=False)
                 state.window = Window()
             bar.update()
             if evaluate_every and state.step % evaluate_every == 0:
+                guard.settle()
                 hold_out()
             if checkpoint is not None and now - saved > 60:
                 save()

@@ -116,10 +116,11 @@ class MADE(nn.Module):
         """Return the parameters of all conditionals, (P, B, D).
 
         Raises:
-            ValueError: If x or context has a wrong shape or dtype, or holds
-                values that are not finite: times a weight that is masked to
-                zero, they would still be NaN in outputs that must not see
-                them.
+            ValueError: If x or context has a wrong shape or dtype, or, on a
+                CPU, holds values that are not finite: times a weight that is
+                masked to zero, they would still be NaN in outputs that must
+                not see them. An accelerator, which would have to wait for
+                this answer, returns that NaN.
         """
         self.check(x, context)
         first, *others = self.layers
@@ -170,6 +171,8 @@ class MADE(nn.Module):
                 f"{name} holds {x.dtype} values; this network computes in "
                 f"{weight.dtype}: use {name}.to({weight.dtype})"
             )
+        if not in_sight(x):
+            return
         # the sum is cheap; it may overflow, so each value has to confirm
         if holds(~x.sum().isfinite()) and holds(~x.isfinite().all()):
             finite = x.isfinite()
@@ -179,6 +182,14 @@ class MADE(nn.Module):
                 f"finite values, and {(~finite).sum().item()} of {x.numel()} "
                 "are not"
             )
+
+
+def in_sight(x: Tensor) -> bool:
+    """Return whether the values of x can be looked at for nothing.
+
+    An accelerator would be waited for, and a compiled graph broken.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def holds(condition: Tensor) -> bool:

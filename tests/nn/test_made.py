@@ -299,3 +299,11 @@ def test_works_inside_vmap():
     each = torch.func.vmap(lambda x, c: made(x[None], c[None])[:, 0])
     together = made(x, context).movedim(1, 0)
     verify.equal("", "", each(x, context), together, roundings=128)
+
+
+def test_compiles_to_one_graph():
+    """The check of the input, which needs a value, is left out of it."""
+    made = good().float()
+    x, context = (part.float() for part in inputs(made))
+    compiled = torch.compile(made, fullgraph=True, backend="eager")
+    verify.equal("", "", compiled(x, context), made(x, context))
