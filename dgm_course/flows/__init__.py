@@ -10,6 +10,7 @@ from .base import (
     StandardNormal,
 )
 from .conditionals import Affine, Conditional, GaussianMixture
+from .histogram import Histogram
 from .layers import (
     ElementwiseAffine,
     Logit,
@@ -33,6 +34,7 @@ __all__ = [
     "Flow",
     "FlowModel",
     "GaussianMixture",
+    "Histogram",
     "Inverse",
     "Logit",
     "Permutation",

@@ -23,6 +23,12 @@ def inside(*shape, levels=4):
     return levels * (0.02 + 0.96 * torch.rand(*shape, dtype=torch.float64))
 
 
+def counts(dim=5, levels=4):
+    """A table of positive frequencies, one row for each column."""
+    seeded = torch.Generator().manual_seed(0)
+    return 0.1 + torch.rand(dim, levels, generator=seeded) ** 4
+
+
 @dataclass(frozen=True)
 class Case:
     """How to build a flow and draw what it takes."""
@@ -54,6 +60,7 @@ FLOWS = {
     "reverse": Case(lambda: flows.Permutation.reverse(5)),
     "even first": Case(lambda: flows.Permutation.even_first(5)),
     "logit": Case(lambda: flows.Logit(levels=4), data=inside),
+    "histogram": Case(lambda: flows.Histogram(counts()), data=inside),
     "inverse of affine": Case(lambda: flows.Inverse(AffineCoupling(5, (16,)))),
     "composition": Case(
         lambda: flows.Compose(
