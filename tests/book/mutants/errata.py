@@ -1,0 +1,1 @@
+"""Mutants of the errata: wrong code that would refute nothing."""
