@@ -2,6 +2,8 @@
 
     python book/_ext/notebooks.py run book/*.ipynb   re-run, strip, refresh
     python book/_ext/notebooks.py new 12_my_chapter  scaffold a chapter
+    python book/_ext/notebooks.py text book/X.ipynb  show it as text
+    python book/_ext/notebooks.py write book/X.ipynb FILE   make it of a text
 
 ``run`` executes each notebook in the profile ``smoke``, keeps the outputs of
 the check cells (tag ``keep_output``), strips all others, and derives Colab
@@ -21,6 +23,11 @@ import yaml
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
+WORDS = {  # what a block of text may be called, and the tags of its cell
+    "check": ["nbval-check-output", "keep_output"],
+    "fold": ["hide-input"],
+    "solution": ["hide-cell"],
+}
 BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)$", re.M)
 
 
@@ -74,15 +81,10 @@ def strip(notebook: nbformat.NotebookNode) -> None:
 
 
 def from_text(text: str) -> nbformat.NotebookNode:
-    """Make a notebook of blocks that start with ``%% md`` or ``%% code TAGS``.
+    """Make a notebook of blocks that start with ``%% md`` or ``%% code WORDS``.
 
-    A tag ``check`` stands for the tags of a check cell, ``solution`` for a
-    cell that starts hidden.
+    ``WORDS`` are tags, or one of the words of ``WORDS`` above.
     """
-    tags = {
-        "check": ["nbval-check-output", "keep_output"],
-        "solution": ["hide-cell"],
-    }
     notebook = nbformat.v4.new_notebook()
     for block in f"\n{text}".split("\n%% ")[1:]:
         head, source = block.split("\n", 1)
@@ -92,7 +94,7 @@ def from_text(text: str) -> nbformat.NotebookNode:
             make = nbformat.v4.new_code_cell
         cell = make(source.strip())
         cell.id = f"cell-{len(notebook.cells):02d}"
-        expanded = [tag for word in words for tag in tags.get(word, [word])]
+        expanded = [tag for word in words for tag in WORDS.get(word, [word])]
         if expanded:
             cell.metadata["tags"] = expanded
         if "solution" in words:  # Colab and JupyterLab fold it too
@@ -100,6 +102,20 @@ def from_text(text: str) -> nbformat.NotebookNode:
             cell.metadata["jupyter"] = {"source_hidden": True}
         notebook.cells.append(cell)
     return notebook
+
+
+def to_text(notebook: nbformat.NotebookNode) -> str:
+    """Undo :func:`from_text`."""
+    blocks = []
+    for cell in notebook.cells:
+        head = ["%% md" if cell.cell_type == "markdown" else "%% code"]
+        tags = list(cell.metadata.get("tags", []))
+        for word, meaning in WORDS.items():
+            if set(meaning) <= set(tags):
+                head.append(word)
+                tags = [tag for tag in tags if tag not in meaning]
+        blocks.append(f"{' '.join(head + tags)}\n{cell.source}\n")
+    return "\n".join(blocks)
 
 
 def run(path: Path) -> None:
@@ -144,14 +160,25 @@ def new(name: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["run", "new"])
+    parser.add_argument("command", choices=["run", "new", "text", "write"])
     parser.add_argument("names", nargs="+")
     args = parser.parse_args()
     os.environ["DGM_PROFILE"] = "smoke"
     os.environ["DGM_STATIC"] = "1"
+    if args.command == "write":
+        if len(args.names) != 2:
+            parser.error("write takes two names: a notebook and its text")
+        path = Path(args.names[0])
+        text = Path(args.names[1]).read_text(encoding="utf-8")
+        notebook = from_text(text)
+        strip(notebook)
+        nbformat.write(notebook, path)
+        args.command, args.names = "run", [path]
     for name in args.names:
         if args.command == "new":
             print(f"wrote {new(name)}; it stands in _toc.yml")
+        elif args.command == "text":
+            print(to_text(nbformat.read(name, as_version=4)))
         else:
             run(Path(name))
             print(f"ran {name}")

@@ -250,3 +250,14 @@ def test_setup_cell_runs_in_an_empty_folder(tmp_path):
     subprocess.run(
         [sys.executable, "-c", script], check=True, cwd=tmp_path, timeout=60
     )
+
+
+@each(PATHS)
+def test_text_and_back(path):
+    """`notebooks.py text` loses nothing that `notebooks.py write` needs."""
+    notebook = nbformat.read(path, as_version=4)
+    text = tools.to_text(notebook)
+    again = tools.from_text(text)
+    assert tools.to_text(again) == text
+    kinds = [(c.cell_type, c.source.strip(), tags(c)) for c in notebook.cells]
+    assert kinds == [(c.cell_type, c.source, tags(c)) for c in again.cells]
