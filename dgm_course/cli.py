@@ -26,7 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dgm", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_data, _add_train, _add_evaluate, _add_results, _add_info):
+    for add in (
+        _add_data,
+        _add_train,
+        _add_evaluate,
+        _add_results,
+        _add_info,
+        _add_grade,
+    ):
         add(commands)
     options = parser.parse_args(argv)
     try:
@@ -237,6 +244,43 @@ def _describe(card: Any) -> str:
     ]
     lines += [f"  {name:<22} {m}" for name, m in card.metrics.items()]
     return "\n".join(lines)
+
+
+def _add_grade(commands: Any) -> None:
+    grade = commands.add_parser("grade", help="grade submissions")
+    grade.add_argument("assignment", metavar="NAME", help="such as a1")
+    grade.add_argument(
+        "submissions",
+        nargs="+",
+        metavar="SUBMISSION",
+        help="notebooks, or folders and zips as Moodle or Canvas export them",
+    )
+    grade.add_argument("--out", required=True, metavar="DIR")
+    grade.add_argument("--roster", metavar="FILE", help="class list, CSV")
+    grade.add_argument("--policy", metavar="FILE", help="late policy, TOML")
+    grade.add_argument(
+        "--workers", type=int, help="sandboxes at a time; default: one a core"
+    )
+    grade.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="tcp://...: grade on the workers of dask",
+    )
+    grade.add_argument(
+        "--assignments", metavar="DIR", help="folder of other assignments"
+    )
+    grade.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="no sandbox: only for code that you would run yourself",
+    )
+    grade.set_defaults(run=_grade)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from .grading.commands import grade
+
+    return grade(options)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from typing import Any
 
@@ -39,13 +40,17 @@ class Session:
 
     Args:
         sandbox: Where to start it.
+        last: A process that was killed inside its sandbox was killed by the
+            student's code; else it may have been the system that was short
+            of memory, which is a fault and tried again.
 
     Raises:
         Fault: If it does not start.
     """
 
-    def __init__(self, sandbox: Sandbox):
+    def __init__(self, sandbox: Sandbox, last: bool = True):
         self.memory, self.number = sandbox.limits.memory, 0
+        self.last = last
         try:
             self.process: Process = sandbox.start()
         except OSError as error:
@@ -160,4 +165,6 @@ class Session:
             return Lost(f"more than {self.memory >> 20} MB of memory")
         if status < 0:  # bubblewrap itself: students cannot reach it
             return Fault(f"a sandbox was ended by signal {-status}")
+        if status == 128 + signal.SIGKILL and not self.last:
+            return Fault("a process in a sandbox was killed")
         return Lost("the process ended")

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class Sandbox:
         self.stage = Path(tempfile.mkdtemp(prefix="dgm-grade-"))
         self.stage.chmod(0o755)  # the student's uid passes through
         self._mounts: list[Path] = []
+        self._running: weakref.WeakSet[Process] = weakref.WeakSet()
         if unsafe:
             return
         programs = ["bwrap", "unshare", "prlimit", "setpriv", "mount", "sh"]
@@ -83,7 +85,10 @@ class Sandbox:
         self.arguments = self._bubblewrap()
 
     def close(self) -> None:
-        """Remove the mount points, which are empty outside of a sandbox."""
+        """Kill what runs; remove the mount points, which are empty here."""
+        for process in list(self._running):
+            with contextlib.suppress(OSError):
+                process.process.kill()
         for folder in [self.stage / "room", *self.stage.glob("[0-9]*")]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -128,7 +133,9 @@ class Sandbox:
             raise
         finally:
             os.close(read)
-        return Process(process, None, group)
+        started = Process(process, None, group)
+        self._running.add(started)
+        return started
 
     def worker(self) -> list[str]:
         """Return the words that start the worker."""
@@ -254,10 +261,16 @@ class Sandbox:
 class Process:
     """A running sandbox: its pipes, and what it uses."""
 
-    def __init__(self, process, folder: str | None, group: Cgroup | None):
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        folder: str | None,
+        group: Cgroup | None,
+    ):
         self.process, self.folder, self.group = process, folder, group
+        assert process.stdin and process.stdout and process.stderr
         self.stdin, self.stdout = process.stdin, process.stdout
-        self.killed = False  # by us
+        self.stderr = process.stderr
 
     def usage(self) -> tuple[float, int]:
         """Return CPU seconds and bytes of memory of the whole tree."""
@@ -266,10 +279,9 @@ class Process:
     def end(self) -> int:
         """Kill the sandbox and all in it; return bubblewrap's exit status."""
         if self.process.poll() is None:
-            self.killed = True
             self.process.kill()  # its children die with it
         status = self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
         if self.folder:
@@ -280,9 +292,9 @@ class Process:
 
     def last_words(self) -> str:
         """Return the start of what an ended sandbox wrote as its errors."""
-        os.set_blocking(self.process.stderr.fileno(), False)
+        os.set_blocking(self.stderr.fileno(), False)
         try:
-            text = self.process.stderr.read(2000) or b""
+            text = self.stderr.read(2000) or b""
         except OSError:
             text = b""
         return text.decode(errors="replace").strip()
@@ -291,5 +303,5 @@ class Process:
         """End it and free what it held; say if its memory ran out."""
         self.end()
         with contextlib.suppress(OSError):
-            self.process.stderr.close()
+            self.stderr.close()
         return self.group.remove() if self.group else False
