@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
 export PYTHONUTF8 = 1
+# two processes of one thread each are faster than two of two on two cores
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
+# files side by side; the cells of a notebook stay in one process
+PARALLEL ?= --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install book serve test test-all lint unit notebook-tests \
-        browser-tests notebooks chapter clean
+        browser-tests notebooks chapter page clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -42,15 +47,24 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/mypy
 
 unit: $(INSTALLED)  ## tests of the library and of the book's structure
-	$(BIN)/python -m pytest -m 'not slow and not browser' \
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not browser' \
 	  --doctest-modules tests dgm_course
 
 notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
-	DGM_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax \
+	DGM_PROFILE=smoke $(BIN)/python -m pytest $(PARALLEL) --nbval-lax \
 	  --nbval-cell-timeout 300 $(NOTEBOOKS)
 
 browser-tests: book  ## open the built pages in Chromium
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) -m browser tests/browser
+
+page: $(INSTALLED)  ## make page NAME=04_autoregressive_flows: build this page alone
+	@ls book/$(NAME).ipynb book/$(NAME).md 2>/dev/null | grep -q . || \
+	  { echo "NAME=$(NAME) is no page of book/; use one of its names"; exit 1; }
+	@mkdir -p _build/page
+	@echo '{format: jb-book, root: book/$(NAME)}' > _build/page/_toc.yml
+	DGM_STATIC=1 $(BIN)/jupyter-book build . --toc $(CURDIR)/_build/page/_toc.yml \
+	  --path-output _build/page --quiet
+	@echo "The page: $(CURDIR)/_build/page/_build/html/book/$(NAME).html"
 
 notebooks: $(INSTALLED)  ## re-run the check cells, strip all other outputs
 	$(BIN)/python book/_ext/notebooks.py run $(NOTEBOOKS)

@@ -7,18 +7,23 @@ render it well. Here it becomes a book:
    links can point at, and the Colab badge goes (the page has a button).
 2. A formula of several lines keeps its ``\tag``.
 3. The cache of executed notebooks also depends on the library, the
-   requirements and the profile; checks.ipynb also on the chapters.
+   requirements and the profile; checks.ipynb also on the chapters. What is
+   not in it is executed first, one notebook per core at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from pathlib import Path
 
 from docutils import nodes
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
+from sphinx.errors import SphinxError
 
 KINDS = "Theorem|Lemma|Proposition|Corollary|Definition|Proof|Remark|Exercise"
 BOX = re.compile(
@@ -27,6 +32,7 @@ BOX = re.compile(
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)\n*", re.M)
 FENCE = re.compile(r"^\s*(```|~~~)")
+CHECKS = "book/checks"
 
 
 def to_myst(text: str) -> str:
@@ -60,7 +66,7 @@ def translate(app, docname, source):
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = to_myst("".join(cell["source"]))
-    if docname == "book/checks":  # the cache knows its code, not the chapters
+    if docname == CHECKS:  # the cache knows its code, not the chapters
         notebook["metadata"]["mystnb"] = {"execution_mode": "force"}
     source[0] = json.dumps(notebook)
 
@@ -88,19 +94,47 @@ def cache_key(root: Path) -> str:
 
 
 def place_cache(app, config):
-    build = Path(app.outdir).parent
-    key = cache_key(Path(app.srcdir))
-    config.nb_execution_cache_path = str(build / ".jupyter_cache" / key)
+    root = Path(app.srcdir)
+    path = root / "_build/.jupyter_cache" / cache_key(root)
+    config.nb_execution_cache_path = str(path)
+
+
+class NotebooksFailed(SphinxError):
+    """Cells raised; the executor has printed which and what."""
+
+    category = "Notebooks failed"
+
+
+def execute(app, env, docnames):
+    """Fill the cache: MyST-NB alone would run one notebook after another."""
+    paths = [str(env.doc2path(n)) for n in docnames if n != CHECKS]
+    paths = [path for path in paths if path.endswith(".ipynb")]
+    if not paths:
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    for path in paths:
+        cache.add_nb_to_project(path)
+    log = logging.getLogger("dgm_book")
+    log.setLevel(logging.WARNING)  # of the executor: failures only
+    result = load_executor("local-parallel", cache, log).run_and_cache(
+        filter_uris=paths, timeout=app.config.nb_execution_timeout
+    )
+    if failed := [*result.excepted, *result.errored]:
+        raise NotebooksFailed(
+            f"{', '.join(sorted(failed))}: the errors stand above; repair the "
+            "cells, then build again (what ran is kept in the cache)"
+        )
 
 
 def collect_again(app, env, added, changed, removed):
     """checks.ipynb reads the chapters: it is stale when one of them is."""
     chapters = {name for name in added | changed if name[5:7].isdigit()}
-    return ["book/checks"] if chapters | removed else []
+    return [CHECKS] if chapters | removed else []
 
 
 def setup(app):
     app.connect("config-inited", place_cache, priority=400)
+    app.connect("env-before-read-docs", execute)
     app.connect("source-read", translate)
     app.connect("doctree-read", keep_tags)
     app.connect("env-get-outdated", collect_again)

@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
+import pytest
+from jupyter_cache import get_cache
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "book/_ext"))
 import dgm_book
 
@@ -68,3 +72,41 @@ def test_checks_page_follows_the_chapters():
     again = dgm_book.collect_again
     assert again(None, None, set(), {"book/01_x"}, set()) == ["book/checks"]
     assert again(None, None, set(), {"book/intro"}, set()) == []
+
+
+def notebook(path, source):
+    cells = [nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def test_notebooks_are_executed_into_the_cache_before_the_build(
+    tmp_path, capfd
+):
+    """All run, one that raises is named, and none runs a second time."""
+    log = tmp_path / "log"
+    record = f"open({str(log)!r}, 'a').write('%s'); print('%s ran')"
+    notebook(tmp_path / "a.ipynb", record % ("a", "a"))
+    notebook(tmp_path / "b.ipynb", record % ("b", "b") + "; 1 / 0")
+    notebook(tmp_path / "c.ipynb", record % ("c", "c"))
+    (tmp_path / "page.md").write_text("# no notebook")
+    config = SimpleNamespace(
+        nb_execution_cache_path=str(tmp_path / "cache"),
+        nb_execution_timeout=60,
+    )
+    files = {name: tmp_path / f"{name}.ipynb" for name in "abc"}
+    files["page"] = tmp_path / "page.md"
+    env = SimpleNamespace(doc2path=files.__getitem__)
+    app = SimpleNamespace(config=config)
+    dgm_book.execute(app, env, [dgm_book.CHECKS, "page"])
+    assert not log.exists()
+    with pytest.raises(dgm_book.NotebooksFailed, match=r"b\.ipynb") as caught:
+        dgm_book.execute(app, env, ["a", "b", "c", "page"])
+    assert "a.ipynb" not in str(caught.value)
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    cache = get_cache(config.nb_execution_cache_path)
+    ran = nbformat.read(files["a"], as_version=4)
+    _, merged = cache.merge_match_into_notebook(ran)
+    assert merged.cells[0].outputs[0].text == "a ran\n"
+    notebook(files["b"], record % ("B", "B"))
+    dgm_book.execute(app, env, ["a", "b", "c", "page"])
+    assert sorted(log.read_text()) == ["B", "a", "b", "c"]
