@@ -8,8 +8,8 @@ export PYTHONUTF8 = 1
 # two processes of one thread each are faster than two of two on two cores
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
-# files side by side; the cells of a notebook stay in one process
-PARALLEL ?= --numprocesses auto --dist loadfile
+PROCESSES ?= 2
+PARALLEL := --numprocesses $(PROCESSES) --dist
 
 .DEFAULT_GOAL := help
 .PHONY: help install book serve test test-all lint unit notebook-tests \
@@ -47,15 +47,15 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/mypy
 
 unit: $(INSTALLED)  ## tests of the library and of the book's structure
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not browser' \
+	$(BIN)/python -m pytest $(PARALLEL) loadfile -m 'not slow and not browser' \
 	  --doctest-modules tests dgm_course
 
 notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
-	DGM_PROFILE=smoke $(BIN)/python -m pytest $(PARALLEL) --nbval-lax \
+	DGM_PROFILE=smoke $(BIN)/python -m pytest $(PARALLEL) loadfile --nbval-lax \
 	  --nbval-cell-timeout 300 $(NOTEBOOKS)
 
 browser-tests: book  ## open the built pages in Chromium
-	$(BIN)/python -m pytest $(PARALLEL) -m browser tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) loadgroup -m browser tests/browser
 
 page: $(INSTALLED)  ## make page NAME=04_autoregressive_flows: build this page alone
 	@ls book/$(NAME).ipynb book/$(NAME).md 2>/dev/null | grep -q . || \

@@ -1,16 +1,22 @@
-"""Every built page in Chromium: light and dark, wide and narrow."""
+"""Every built page in Chromium: light and dark, wide and narrow.
+
+A page is opened once per theme and width, and all tests look at it there.
+"""
 
 import functools
 import http.server
 import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 HTML = Path(__file__).parents[2] / "_build/html"
 PAGES = sorted(p.stem for p in (HTML / "book").glob("*.html"))
-WITH_SLIDER = [p for p in PAGES if p[:2].isdigit()]
+NOTEBOOKS = {p.stem for p in (HTML.parents[1] / "book").glob("*.ipynb")}
+MEGABYTES = 3  # of a page: what a phone loads in seconds
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 # no connection of the browser's own
@@ -47,6 +53,19 @@ CUT_OFF = """() => {
     .filter(e => right(e) > right(block(e.parentElement)) + 1)
     .map(e => e.closest("p, li, div").textContent.slice(0, 60));
 }"""
+# axe takes seconds for each thousand elements: keep one of each kind in code,
+# and a letter for each formula, which has the colour of its paragraph
+THIN_OUT = """() => {
+  for (const formula of document.querySelectorAll("mjx-container"))
+    formula.replaceWith("x");
+  const seen = new Set(), look = e => e.localName + "." + e.className;
+  for (const e of document.querySelectorAll("article :is(pre, dt, code) *")) {
+    const kind = look(e.parentElement) + ">" + look(e);
+    if (seen.has(kind) && !e.matches("a, button, :has(a, button)"))
+      e.replaceWith(e.textContent);
+    seen.add(kind);
+  }
+}"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -82,150 +101,171 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def open_page(browser, home):
-    """Open a page; at the end nothing may have gone wrong on it."""
-    contexts, problems = [], []
+# wide over HTTP, narrow as a file: the book must open both ways
+VISITS = [
+    pytest.param(
+        (name, scheme, width),
+        id=f"{name}-{scheme}-{width}",
+        marks=pytest.mark.xdist_group(f"{name}-{scheme}-{width}"),
+    )
+    for name in PAGES
+    for width in (1280, 390)
+    for scheme in ("light", "dark")
+]
 
-    def open_page(name, scheme="light", width=1280, root=home):
-        context = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 900}
+
+@contextmanager
+def opened(browser, root, page, scheme="light", width=1280):
+    """Open a page; also yield the list of what goes wrong on it."""
+    address, problems = f"{root}/{page}", []
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    page = context.new_page()
+
+    def request(r):
+        if not r.url.startswith((root, "data:", "blob:")):
+            problems.append(f"external request: {r.url}")
+
+    def console(m):
+        if not (m.type == "log" and m.text.startswith(CHATTER)):
+            problems.append(f"console {m.type}: {m.text}")
+
+    def response(r):
+        if r.status >= 400:
+            problems.append(f"{r.status} {r.url}")
+
+    page.on("request", request)
+    page.on("console", console)
+    page.on("pageerror", lambda e: problems.append(f"error: {e}"))
+    page.on("response", response)
+    page.goto(address, wait_until="load")
+    if page.locator("span.math, div.math").count():
+        page.wait_for_selector("mjx-container", timeout=60_000)
+        page.wait_for_function("MathJax.startup.promise.then(() => true)")
+    yield page, problems
+    context.close()
+
+
+@pytest.fixture(scope="module", params=VISITS)
+def visit(request, browser, home):
+    name, scheme, width = request.param
+    root = home if width == 1280 else HTML.as_uri()
+    file = f"book/{name}.html"
+    with opened(browser, root, file, scheme, width) as (page, problems):
+        yield SimpleNamespace(
+            page=page, problems=problems, name=name, scheme=scheme, width=width
         )
-        contexts.append(context)
-        page = context.new_page()
-
-        def request(r):
-            if not r.url.startswith((root, "data:", "blob:")):
-                problems.append(f"external request: {r.url}")
-
-        page.on("request", request)
-
-        def console(m):
-            if not (m.type == "log" and m.text.startswith(CHATTER)):
-                problems.append(f"console {m.type}: {m.text}")
-
-        page.on("console", console)
-        page.on("pageerror", lambda e: problems.append(f"error: {e}"))
-        page.on(
-            "response",
-            lambda r: (
-                r.status >= 400 and problems.append(f"{r.status} {r.url}")
-            ),
-        )
-        page.goto(f"{root}/book/{name}.html", wait_until="load")
-        if page.locator("span.math, div.math").count():
-            page.wait_for_selector("mjx-container", timeout=20_000)
-            page.wait_for_function("MathJax.startup.promise.then(() => true)")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not problems
 
 
-def each_page(function):
-    return pytest.mark.parametrize("name", PAGES)(function)
+def test_theme(visit):
+    theme = visit.page.evaluate("document.documentElement.dataset.theme")
+    assert theme == visit.scheme
 
 
-@each_page
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page(open_page, name, scheme, width):
-    page = open_page(name, scheme, width)
-    theme = page.evaluate("document.documentElement.dataset.theme")
-    assert theme == scheme
+def test_text_is_rendered(visit):
+    page = visit.page
     assert page.locator("mjx-merror").count() == 0
     assert page.locator("article h1").count() == 1
+    assert page.inner_text("article h1").strip()
     prose = page.evaluate(PROSE)
     for stray in ("$$", r"\tag", "::::", "{doc}", "**", "<a id", "| --", "| —"):
         assert stray not in prose, stray
-    overflow = page.evaluate(
+
+
+def test_nothing_is_too_wide(visit):
+    overflow = visit.page.evaluate(
         "document.documentElement.scrollWidth - window.innerWidth"
     )
     assert overflow <= 0, f"the page is {overflow} pixels too wide"
-    assert page.evaluate(CUT_OFF) == []
-    for image in page.locator("article img").all():
+    assert visit.page.evaluate(CUT_OFF) == []
+
+
+def test_images_are_described(visit):
+    for image in visit.page.locator("article img").all():
         assert (image.get_attribute("alt") or "").strip()
 
 
-@each_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessibility(open_page, name, scheme):
+def test_sliders_move_by_keyboard_mouse_and_play(visit):
+    for player in visit.page.locator(".dgm-player").all():
+        player.scroll_into_view_if_needed()
+        image, slider = player.locator("img"), player.locator("input")
+        label = player.locator("output")
+        start = image.get_attribute("src"), label.inner_text()
+        slider.focus()
+        visit.page.keyboard.press("ArrowRight")
+        assert image.get_attribute("src") != start[0]
+        assert label.inner_text() != start[1]
+        assert slider.get_attribute("aria-valuetext") == label.inner_text()
+        box = slider.bounding_box()
+        middle = box["y"] + box["height"] / 2
+        visit.page.mouse.click(box["x"] + box["width"] - 4, middle)
+        assert slider.input_value() == slider.get_attribute("max")
+        assert image.get_attribute("src") != start[0]
+        player.locator("button").click()
+        visit.page.wait_for_function(
+            "slider => slider.value !== slider.max", arg=slider.element_handle()
+        )
+        player.locator("button").click()
+
+
+def test_solutions_start_hidden_and_open(visit):
+    for hidden in visit.page.locator("details.hide").all():
+        assert hidden.get_attribute("open") is None
+        hidden.locator("summary").first.click()
+        assert hidden.locator(".highlight").first.is_visible()
+
+
+def test_colab_button_points_at_the_notebook(visit):
+    links = visit.page.locator("a[href*='colab.research.google.com']")
+    assert bool(links.count()) == (visit.name in NOTEBOOKS)
+    for link in links.all():
+        end = f"/blob/main/book/{visit.name}.ipynb"
+        assert link.get_attribute("href").endswith(end)
+
+
+def test_accessibility(visit):
+    """Comes after the tests that need the page as it is: it thins it out."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page = open_page(name, scheme)
+    if visit.width != 1280:  # the same elements and colours once more
+        return
+    visit.page.evaluate(THIN_OUT)
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
     # preload would ask for style sheets at addresses that do not exist
     run_only = {"type": "tag", "values": tags}
     options = {"runOnly": run_only, "preload": False}
-    found = Axe().run(page, context="article", options=options).response
+    report = Axe().run(visit.page, context="article", options=options)
     violations = [
         (v["id"], [node["target"] for node in v["nodes"]][:3])
-        for v in found["violations"]
+        for v in report.response["violations"]
         if v["id"] not in FOREIGN
     ]
     assert not violations
 
 
-@pytest.mark.parametrize("name", WITH_SLIDER)
-def test_slider_moves_by_keyboard_mouse_and_play(open_page, name):
-    page = open_page(name)
-    player = page.locator(".dgm-player").first
-    player.scroll_into_view_if_needed()
-    image, slider = player.locator("img"), player.locator("input")
+def test_no_request_no_message_no_error(visit):
+    """The last look at a page: nothing went wrong in all of the above."""
+    assert not visit.problems
 
-    def state():
-        return image.get_attribute("src"), player.locator("output").inner_text()
 
-    start = state()
-    slider.focus()
-    page.keyboard.press("ArrowRight")
-    by_key = state()
-    assert by_key[0] != start[0] and by_key[1] != start[1]
-    assert slider.get_attribute("aria-valuetext") == by_key[1]
-    box = slider.bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
-    assert state()[0] not in (start[0], by_key[0])
-    assert slider.input_value() == slider.get_attribute("max")
-    player.locator("button").click()
-    page.wait_for_function(
-        "slider => slider.value !== slider.max", arg=slider.element_handle()
+def test_search_finds_dequantization(browser, home):
+    address = "search.html?q=dequantization"
+    with opened(browser, home, address) as (page, problems):
+        link = "#search-results a[href*='01_uniform_dequantization']"
+        page.wait_for_selector(link, timeout=60_000)
+        assert not problems
+
+
+def test_index_leads_to_the_book(browser, home):
+    with opened(browser, home, "index.html") as (page, problems):
+        page.wait_for_url("**/book/intro.html")
+        assert not problems
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_light(name):
+    size = (HTML / f"book/{name}.html").stat().st_size / 1e6
+    assert size <= MEGABYTES, (
+        f"{name}.html has {size:.1f} MB; draw fewer frames, or smaller ones"
     )
-    player.locator("button").click()
-
-
-def test_search_finds_dequantization(open_page, home):
-    page = open_page("intro")
-    page.goto(f"{home}/search.html?q=dequantization")
-    link = "#search-results a[href*='01_uniform_dequantization']"
-    page.wait_for_selector(link, timeout=20_000)
-
-
-def test_index_leads_to_the_book(open_page, home):
-    page = open_page("intro")
-    page.goto(f"{home}/index.html")
-    page.wait_for_url("**/book/intro.html")
-
-
-@each_page
-def test_opens_as_a_file(open_page, name):
-    page = open_page(name, root=HTML.as_uri())
-    assert page.locator("mjx-merror").count() == 0
-    assert page.inner_text("article h1").strip()
-
-
-@pytest.mark.parametrize("name", WITH_SLIDER)
-def test_solutions_start_hidden_and_open(open_page, name):
-    page = open_page(name)
-    hidden = page.locator("details.hide").first
-    assert hidden.get_attribute("open") is None
-    hidden.locator("summary").click()
-    assert hidden.locator(".highlight").first.is_visible()
-
-
-@pytest.mark.parametrize("name", WITH_SLIDER)
-def test_colab_button_points_at_the_notebook(open_page, name):
-    page = open_page(name)
-    link = page.locator("a[href*='colab.research.google.com']").first
-    assert link.get_attribute("href").endswith(f"/blob/main/book/{name}.ipynb")
