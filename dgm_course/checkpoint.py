@@ -1,65 +1,20 @@
-"""Files that are either whole or not there."""
+"""The state of a training run, on disk."""
 
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .files import atomic_write
 from .history import History, Window
 
 # devices whose fused Adam can be told to skip an update, from torch 2.4 on
 FUSED = ("cpu", "cuda")
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``path`` only when it is complete.
-
-    The bytes go to a temporary file in the same folder (so the final rename
-    works on a mounted Drive too); after an error, a full disk or a kill the
-    old file is untouched.
-
-    Raises:
-        OSError: With the path and what to do, where it cannot be written.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror}; choose another folder"
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp's files are private
-        os.replace(name, path)
-    except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror or error}; what was there "
-            "before is untouched. Free some space or choose another folder"
-        ) from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read(path: str | Path) -> dict[str, Any]:

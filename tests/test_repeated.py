@@ -7,14 +7,14 @@ import sys
 
 import pytest
 import torch
-from test_training import model, noisy_loss, points, weights
+from support.runs import model, noisy_loss, points, weights
 
 from dgm_course.training import fit
 
 RUN = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
-from test_training import model, noisy_loss, points
+from support.runs import model, noisy_loss, points
 from dgm_course import training
 clock = iter(range(0, 10**9, 61))  # a checkpoint after each step
 training.time.monotonic = lambda: next(clock)

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dgm_course"
 # every room may import those of earlier lines, and its own line's helpers
 ORDER = [
-    {"profile"},
+    {"profile", "files"},
     {"plots", "player", "live"},
     {"verify", "quadrature"},
     {"nn", "data"},
@@ -23,8 +23,6 @@ ORDER = [
     {"grading"},
     {"cli"},
 ]
-# data writes its cache with the same atomic write as training
-EXCEPTIONS = {("data", "checkpoint")}
 LEVEL = {room: i for i, rooms in enumerate(ORDER) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -60,8 +58,6 @@ def test_order_of_rooms(path):
         if other in ("__init__", "__version__", here):
             continue
         assert other in LEVEL, f"{path}: {other} has no place in ORDER"
-        if (here, other) in EXCEPTIONS:
-            continue
         assert LEVEL[other] <= LEVEL[here], f"{path} imports {other}"
 
 
@@ -87,6 +83,21 @@ def test_an_upward_import_is_caught(line, tmp_path, monkeypatch):
     path.write_text(line)
     with pytest.raises(AssertionError, match=r"bad\.py imports"):
         test_order_of_rooms(path)
+
+
+def test_no_test_imports_another():
+    """What two tests share stands in tests/support."""
+    files = sorted(PACKAGE.parent.glob("tests/**/*.py"))
+    tests = {path.stem for path in files if path.stem.startswith("test_")}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = {(node.module or "").split(".")[-1]}
+            elif isinstance(node, ast.Import):
+                names = {alias.name.split(".")[-1] for alias in node.names}
+            else:
+                continue
+            assert not names & tests, f"{path} imports {names & tests}"
 
 
 SMALL = """

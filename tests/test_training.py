@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import randomize
+from support.runs import assert_same, model, noisy_loss, points, weights
 from torch import nn
 
 from dgm_course import checkpoint, flows, training
@@ -20,30 +21,6 @@ from dgm_course.history import History
 from dgm_course.training import NonFiniteLoss, evaluate, fit
 
 CPU = {"device": "cpu", "progress": False}
-
-
-def model(seed=0):
-    torch.manual_seed(seed)
-    return flows.realnvp(3, layers=2, hidden=(8,))
-
-
-def points(n=64):
-    return torch.randn(n, 3, generator=torch.Generator().manual_seed(1))
-
-
-def weights(module):
-    return {k: v.clone() for k, v in module.state_dict().items()}
-
-
-def assert_same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        assert torch.equal(a[key], b[key]), key
-
-
-def noisy_loss(model, batch, step):
-    """A loss with its own noise, to test the random state."""
-    return -model.log_prob(batch + 0.1 * torch.randn_like(batch))
 
 
 def test_loss_falls_and_history_knows_its_error():

@@ -24,7 +24,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ..checkpoint import atomic_write
+from ..files import atomic_write
 
 BUNDLED = Path(__file__).parent / "bundled"
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..checkpoint import atomic_write
+from ..files import atomic_write
 from ..history import History
 
 

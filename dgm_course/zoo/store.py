@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import atomic_write
+from ..files import atomic_write
 from .card import Card
 from .recipe import names, recipe
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import randomize
-from test_made import inputs, networks
+from support.networks import inputs, networks
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
