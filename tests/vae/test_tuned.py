@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from support.vaes import all_pictures, tiny_vae
 
 from dgm_course import verify
 from dgm_course.likelihoods import Bernoulli
@@ -17,8 +18,6 @@ from dgm_course.vae import (
     mlp_vae,
     tune,
 )
-
-from .test_model import all_pictures, tiny_vae
 
 
 def two_dimensions():
