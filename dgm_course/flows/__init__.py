@@ -6,10 +6,25 @@ from .base import (
     Flow,
     FlowModel,
     Inverse,
+    OneWay,
     StandardLogistic,
     StandardNormal,
 )
-from .conditionals import Affine, Conditional, GaussianMixture
+from .conditionals import (
+    Affine,
+    Chain,
+    Conditional,
+    ScaleShift,
+    Shift,
+)
+from .coupling import (
+    Channels,
+    Checkerboard,
+    Coupling,
+    Halves,
+    PackedCheckerboard,
+    Partition,
+)
 from .histogram import Histogram
 from .layers import (
     ElementwiseAffine,
@@ -18,6 +33,8 @@ from .layers import (
     TriangularAffine,
 )
 from .maf import IAF, MAF, coupling_as_iaf, maf
+from .mixtures import GaussianMixture, LogisticMixture
+from .multiscale import Flatten, MultiScale, Squeeze
 from .nice import AdditiveCoupling, nice
 from .realnvp import AffineCoupling, realnvp
 
@@ -28,16 +45,30 @@ __all__ = [
     "Affine",
     "AffineCoupling",
     "Base",
+    "Chain",
+    "Channels",
+    "Checkerboard",
     "Compose",
     "Conditional",
+    "Coupling",
     "ElementwiseAffine",
+    "Flatten",
     "Flow",
     "FlowModel",
     "GaussianMixture",
+    "Halves",
     "Histogram",
     "Inverse",
+    "LogisticMixture",
     "Logit",
+    "MultiScale",
+    "OneWay",
+    "PackedCheckerboard",
+    "Partition",
     "Permutation",
+    "ScaleShift",
+    "Shift",
+    "Squeeze",
     "StandardLogistic",
     "StandardNormal",
     "TriangularAffine",

@@ -37,6 +37,31 @@ class Flow(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Noise to data: return x = g(z) and log|det dg/dz|, (B,)."""
 
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of z for an x of this shape, both without B."""
+        return shape
+
+
+class OneWay(Flow):
+    """A flow known from noise to data only: subclasses have ``inverse``.
+
+    It gives the density of its own samples, and of nothing else. That is
+    enough for a posterior, which is never asked for another.
+    """
+
+    def forward(self, x, context=None):
+        """Refuse.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} maps noise to data and has no closed form "
+            "for the way back, so it cannot give the density of arbitrary x; "
+            "use inverse(z), or FlowModel.rsample_and_log_prob, which give "
+            "each sample with its density"
+        )
+
 
 class Compose(Flow):
     """Flows applied one after the other; their log-determinants add up.
@@ -48,9 +73,15 @@ class Compose(Flow):
         super().__init__()
         self.flows: Any = nn.ModuleList(flows)
 
+    def output_shape(self, shape):
+        """Of the last flow."""
+        for flow in self.flows:
+            shape = flow.output_shape(shape)
+        return shape
+
     def forward(self, x, context=None):
         """Apply the flows from first to last."""
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[0])
         for flow in self.flows:
             x, ladj = flow(x, context)
             total = total + ladj
@@ -58,7 +89,7 @@ class Compose(Flow):
 
     def inverse(self, z, context=None):
         """Undo the flows from last to first."""
-        total = z.new_zeros(len(z))
+        total = z.new_zeros(z.shape[0])
         for flow in reversed(self.flows):
             z, ladj = flow.inverse(z, context)
             total = total + ladj
@@ -71,6 +102,15 @@ class Inverse(Flow):
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
+
+    def output_shape(self, shape):
+        """The same shape, which is all that can be told from this side."""
+        if self.flow.output_shape(shape) != shape:
+            raise ValueError(
+                f"Inverse({type(self.flow).__name__}) changes the shape of a "
+                "sample; write a flow of your own with its output_shape"
+            )
+        return shape
 
     def forward(self, x, context=None):
         """Apply the inverse of the wrapped flow."""

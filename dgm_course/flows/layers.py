@@ -56,11 +56,11 @@ class Permutation(Flow):
 
     def forward(self, x, context=None):
         """Reorder the columns."""
-        return x.index_select(1, self.order), x.new_zeros(len(x))
+        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
 
     def inverse(self, z, context=None):
         """Put the columns back."""
-        return z.index_select(1, self.undo), z.new_zeros(len(z))
+        return z.index_select(1, self.undo), z.new_zeros(z.shape[0])
 
 
 class ElementwiseAffine(Flow):
@@ -81,12 +81,12 @@ class ElementwiseAffine(Flow):
     def forward(self, x, context=None):
         """Scale, then shift."""
         z = x * self.log_scale.exp() + self.shift
-        return z, self.log_scale.sum().expand(len(x))
+        return z, self.log_scale.sum().expand(x.shape[0])
 
     def inverse(self, z, context=None):
         """Shift back, then scale back."""
         x = (z - self.shift) * (-self.log_scale).exp()
-        return x, (-self.log_scale.sum()).expand(len(z))
+        return x, (-self.log_scale.sum()).expand(z.shape[0])
 
 
 class TriangularAffine(Flow):
@@ -108,13 +108,13 @@ class TriangularAffine(Flow):
     def forward(self, x, context=None):
         """Multiply by L, then shift."""
         z = x @ self.matrix().T + self.shift
-        return z, self.log_diagonal.sum().expand(len(x))
+        return z, self.log_diagonal.sum().expand(x.shape[0])
 
     def inverse(self, z, context=None):
         """Shift back, then solve for x."""
         right = (z - self.shift).T
         x = torch.linalg.solve_triangular(self.matrix(), right, upper=False)
-        return x.T, (-self.log_diagonal.sum()).expand(len(z))
+        return x.T, (-self.log_diagonal.sum()).expand(z.shape[0])
 
     def matrix(self) -> Tensor:
         """Return L, (D, D)."""
@@ -131,7 +131,9 @@ class Logit(Flow):
 
     Args:
         levels: Width of the range: x lies in [0, levels]; 256 for bytes.
-        alpha: Keeps s away from 0 and 1; in (0, 1/2).
+        alpha: Keeps s away from 0 and 1; in [0, 1/2). With 0 the flow is onto
+            (0, levels) exactly, as noise in the unit cube needs, and infinite
+            at both ends: no pixel value may lie there.
 
     Raises:
         ValueError: If alpha lies elsewhere.
@@ -139,8 +141,8 @@ class Logit(Flow):
 
     def __init__(self, levels: int = 256, alpha: float = 0.05) -> None:
         super().__init__()
-        if not 0 < alpha < 0.5:
-            raise ValueError(f"alpha must lie in (0, 1/2), got {alpha}")
+        if not 0 <= alpha < 0.5:
+            raise ValueError(f"alpha must lie in [0, 1/2), got {alpha}")
         self.levels = levels
         self.alpha = alpha
 

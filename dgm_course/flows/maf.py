@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from ..nn import MADE, made_inverse
 from ..nn.made import holds
 from .base import Compose, Flow, FlowModel, Inverse, StandardNormal
-from .conditionals import Affine, Conditional, GaussianMixture
+from .conditionals import Affine, Conditional
 from .layers import Permutation
+from .mixtures import GaussianMixture
 from .realnvp import AffineCoupling
 
 
@@ -189,8 +190,11 @@ def coupling_as_iaf(coupling: AffineCoupling) -> Flow:
     Raises:
         ValueError: If the network of the coupling has no hidden layer.
     """
-    kept, changed = coupling.sizes[::-1] if coupling.swap else coupling.sizes
-    linear: list[Any] = [m for m in coupling.net if isinstance(m, nn.Linear)]
+    halves: Any = coupling.partition
+    conditional: Any = coupling.conditional
+    net: Any = coupling.net
+    kept, changed = halves.kept, halves.changed
+    linear: list[Any] = [m for m in net if isinstance(m, nn.Linear)]
     if len(linear) < 2:
         raise ValueError(
             "the network of the coupling has no hidden layer; an IAF on copied "
@@ -202,10 +206,10 @@ def coupling_as_iaf(coupling: AffineCoupling) -> Flow:
         kept + changed,
         hidden,
         context=bottom.in_features - kept,
-        activation=lambda: coupling.net[1],
+        conditional=Affine(conditional.bound),
+        activation=lambda: net[1],
         degrees=[[kept] * width for width in hidden],
     ).to(bottom.weight)
-    iaf.flow.conditional.bound = coupling.bound
     made = iaf.flow.made
     first, *between, last = made.layers
 
@@ -222,7 +226,7 @@ def coupling_as_iaf(coupling: AffineCoupling) -> Flow:
             ours.load_state_dict(theirs.state_dict())
         last.bias[2 * kept :] = interleave(top.bias)
         last.weight[2 * kept :] = interleave(top.weight)
-    if not coupling.swap:
+    if not halves.swap:
         return iaf
     kept_first = Permutation([*range(changed, changed + kept), *range(changed)])
     return Compose(kept_first, iaf, Inverse(kept_first))

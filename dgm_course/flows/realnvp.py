@@ -7,43 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
+from ..nn import MLP
 from .base import Compose, Flow, FlowModel, StandardNormal
+from .conditionals import ScaleShift
+from .coupling import Coupling, Halves
 from .layers import ElementwiseAffine, Permutation
-from .nice import AdditiveCoupling
 
 
-class AffineCoupling(AdditiveCoupling):
+class AffineCoupling(Coupling):
     """z1 = x1, z2 = x2 * exp(s(x1)) + t(x1), ladj = sum s(x1) (eq. 7, 8).
 
-    The log-scale s is bounded: ``bound * tanh(raw / bound)``, so that no
-    sample can make the map overflow. Arguments: see
-    :class:`~dgm_course.flows.nice.AdditiveCoupling`.
+    Arguments: see :class:`~dgm_course.flows.nice.AdditiveCoupling`.
     """
 
-    outputs_per_column = 2
-    bound = 3.0
-
-    def forward(self, x, context=None):
-        """Scale and shift one half, given the other."""
-        kept, changed = self.split(x)
-        s, t = self.scale_and_shift(kept, context)
-        return self.join(kept, changed * s.exp() + t), s.sum(1)
-
-    def inverse(self, z, context=None):
-        """Shift and scale back; the networks run the same way as before."""
-        kept, changed = self.split(z)
-        s, t = self.scale_and_shift(kept, context)
-        return self.join(kept, (changed - t) * (-s).exp()), -s.sum(1)
-
-    def scale_and_shift(
-        self, kept: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the log-scale and the shift of the half that changes."""
-        raw, t = self.net(kept, context).chunk(2, dim=1)
-        return self.bound * torch.tanh(raw / self.bound), t
+    def __init__(
+        self,
+        dim: int,
+        hidden: Sequence[int] = (256, 256),
+        swap: bool = False,
+        context: int = 0,
+    ) -> None:
+        halves = Halves(dim, swap)
+        net = MLP(halves.kept, hidden, 2 * halves.changed, context, zero=True)
+        super().__init__(halves, net, ScaleShift())
 
 
 def realnvp(

@@ -1,7 +1,23 @@
 """Networks: functions with parameters, and no probability in them."""
 
 from . import made_inverse
+from .attention import SelfAttention
+from .conv import ConvNet, conv
 from .made import MADE, MaskedLinear
 from .mlp import MLP
+from .outputs import bounded, per_value
+from .residual import GatedNet, GatedResidual
 
-__all__ = ["MADE", "MLP", "MaskedLinear", "made_inverse"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "ConvNet",
+    "GatedNet",
+    "GatedResidual",
+    "MaskedLinear",
+    "SelfAttention",
+    "bounded",
+    "conv",
+    "made_inverse",
+    "per_value",
+]

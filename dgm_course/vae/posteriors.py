@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ..nn import bounded
 from .gaussians import kl_to_standard_normal, log_normal
 
 
@@ -58,7 +59,7 @@ class DiagonalGaussian(Posterior):
     def mean_and_log_std(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Split the encoder's output into mean and log-scale, (B, d) each."""
         mean, raw = h.chunk(2, dim=1)
-        return mean, self.bound * torch.tanh(raw / self.bound)
+        return mean, bounded(raw, self.bound)
 
     def rsample_and_log_prob(self, h):
         """Draw z = mean + std * noise, and log q(z|x) in nats."""

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ..nn import bounded
 from .gaussians import Gaussians
 from .posteriors import DiagonalGaussian
 
@@ -69,7 +70,7 @@ class MixtureOfGaussians(GaussianMixture):
 
     def components(self):
         """Return means and bounded log-scales, (K, d) each."""
-        return self.mean, self.bound * torch.tanh(self.raw / self.bound)
+        return self.mean, bounded(self.raw, self.bound)
 
 
 class VampPrior(GaussianMixture):

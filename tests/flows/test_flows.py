@@ -185,7 +185,7 @@ def test_log_scale_is_bounded():
     flow = randomize(flows.AffineCoupling(4, (8,)), std=5.0)
     x = torch.randn(100, 4) * 1e4
     z, ladj = flow(x)
-    assert z.isfinite().all() and ladj.abs().max() <= 2 * flow.bound
+    assert z.isfinite().all() and ladj.abs().max() <= 2 * flow.conditional.bound
 
 
 def test_shapes_of_a_batch_are_kept_apart():

@@ -8,7 +8,30 @@ from dataclasses import dataclass
 import torch
 
 from dgm_course import flows
-from dgm_course.flows import IAF, MAF, AdditiveCoupling, AffineCoupling, maf
+from dgm_course.flows import (
+    IAF,
+    MAF,
+    AdditiveCoupling,
+    Affine,
+    AffineCoupling,
+    Chain,
+    Channels,
+    Checkerboard,
+    Compose,
+    Coupling,
+    Flatten,
+    GaussianMixture,
+    Halves,
+    Inverse,
+    LogisticMixture,
+    MultiScale,
+    PackedCheckerboard,
+    ScaleShift,
+    Shift,
+    Squeeze,
+    maf,
+)
+from dgm_course.nn import MLP, ConvNet, GatedNet
 
 from . import randomize
 
@@ -45,6 +68,54 @@ class Case:
         return flow, x, both_tails(n, *self.context) if self.context else None
 
 
+def on_halves(conditional, context=0):
+    halves = Halves(5, swap=True)
+    outputs = conditional.outputs * halves.changed
+    net = MLP(halves.kept, (16,), outputs, context)
+    return Coupling(halves, net, conditional)
+
+
+def on_channels(conditional, channels=2, context=0, swap=False):
+    changed = channels // 2 if not swap else channels - channels // 2
+    net = ConvNet(channels - changed, 6, conditional.outputs * changed, context)
+    return Coupling(Channels(swap), net, conditional)
+
+
+def on_board(conditional, channels=2, context=0, swap=False):
+    net = ConvNet(channels, 6, conditional.outputs * channels, context)
+    return Coupling(Checkerboard(swap), net, conditional)
+
+
+def on_packed(conditional, channels=2, context=0, swap=False, heads=2):
+    outputs = conditional.outputs * channels
+    net = GatedNet(channels, 4, outputs, 1, 2 * context, heads)
+    return Coupling(PackedCheckerboard(swap), net, conditional)
+
+
+def two_levels(context=0):
+    """As RealNVP: a context is folded once more behind each Squeeze."""
+    first = Compose(
+        on_board(ScaleShift(), 2, context),
+        on_packed(Shift(), 2, context, swap=True),
+        Squeeze(),
+        on_channels(Affine(), 8, 4 * context),
+    )
+    second = Compose(Squeeze(), on_channels(Affine(), 16, 16 * context))
+    return MultiScale([first, second], PICTURE)
+
+
+def dequantizer():
+    """Noise to the unit cube, given a picture; its forward comes back."""
+    return Compose(
+        flows.Logit(levels=1, alpha=0),
+        Inverse(on_packed(Chain(LogisticMixture(2), ScaleShift()), 2, 3)),
+        Inverse(on_board(ScaleShift(), 2, 3, swap=True)),
+        Flatten(*PICTURE),
+    )
+
+
+PICTURE = (2, 4, 4)
+
 FLOWS = {
     "additive": Case(lambda: AdditiveCoupling(5, (16,))),
     "additive, swapped, context": Case(
@@ -61,9 +132,9 @@ FLOWS = {
     "even first": Case(lambda: flows.Permutation.even_first(5)),
     "logit": Case(lambda: flows.Logit(levels=4), data=inside),
     "histogram": Case(lambda: flows.Histogram(counts()), data=inside),
-    "inverse of affine": Case(lambda: flows.Inverse(AffineCoupling(5, (16,)))),
+    "inverse of affine": Case(lambda: Inverse(AffineCoupling(5, (16,)))),
     "composition": Case(
-        lambda: flows.Compose(
+        lambda: Compose(
             flows.ElementwiseAffine(5),
             AffineCoupling(5, (16,)),
             flows.Permutation.reverse(5),
@@ -81,13 +152,40 @@ FLOWS = {
     "maf, residual, context": Case(
         lambda: MAF(5, (16, 16), 2, residual=True), (2,)
     ),
-    "maf, mixture": Case(
-        lambda: MAF(5, (16,), conditional=flows.GaussianMixture(3))
-    ),
+    "maf, mixture": Case(lambda: MAF(5, (16,), conditional=GaussianMixture(3))),
     "iaf, context": Case(lambda: IAF(5, (16,), context=2), (2,)),
     "mafs, reversed": Case(lambda: maf(5, 3, (16,)).flow),
     "mafs, shuffled": Case(lambda: maf(5, 3, (16,), 2, "random").flow, (2,)),
     "coupling as iaf": Case(
         lambda: flows.coupling_as_iaf(AffineCoupling(5, (16,)))
+    ),
+    "shift": Case(lambda: on_halves(Shift())),
+    "mixture of Gaussians": Case(lambda: on_halves(GaussianMixture(3))),
+    "mixture of logistics": Case(lambda: on_halves(LogisticMixture(3, 9.0))),
+    "chain, context": Case(
+        lambda: on_halves(Chain(LogisticMixture(2), ScaleShift()), 3), (3,)
+    ),
+    "squeeze": Case(Squeeze, shape=PICTURE),
+    "flatten": Case(lambda: Flatten(*PICTURE), shape=PICTURE),
+    "channels": Case(lambda: on_channels(Affine()), shape=PICTURE),
+    "channels, odd, swapped, vector": Case(
+        lambda: on_channels(Affine(), 3, 2, swap=True), (2,), (3, 2, 4)
+    ),
+    "checkerboard": Case(lambda: on_board(ScaleShift()), shape=PICTURE),
+    "checkerboard, swapped, picture": Case(
+        lambda: on_board(Affine(), 2, 3, swap=True), (3, 4, 4), PICTURE
+    ),
+    "packed, attention": Case(
+        lambda: on_packed(LogisticMixture(2)), shape=PICTURE
+    ),
+    "packed, swapped, picture": Case(
+        lambda: on_packed(Shift(), 2, 3, swap=True, heads=0),
+        (3, 4, 4),
+        PICTURE,
+    ),
+    "two levels": Case(two_levels, shape=PICTURE),
+    "two levels, picture": Case(lambda: two_levels(3), (3, 4, 4), PICTURE),
+    "dequantizer": Case(
+        dequantizer, (3, 4, 4), PICTURE, lambda *s: inside(*s, levels=1)
     ),
 }
