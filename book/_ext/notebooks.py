@@ -139,23 +139,32 @@ def new(name: str) -> Path:
             "such as NAME=12_score_matching"
         )
     path = ROOT / "book" / f"{name}.ipynb"
-    if path.exists():
-        sys.exit(f"{path} exists; choose another NAME")
+    if taken := sorted(path.parent.glob(f"{name[:2]}_*.ipynb")):
+        sys.exit(f"{taken[0]} exists; choose another number than {name[:2]}")
     number, title = int(name[:2]), name[3:].replace("_", " ").capitalize()
-    text = (ROOT / "book/_ext/chapter.md").read_text()
+    text = (ROOT / "book/_ext/chapter.md").read_text(encoding="utf-8")
     text = text.replace("{N}", str(number)).replace("{TITLE}", title)
     notebook = from_text(text)
     strip(notebook)
     refresh(notebook, path.name)
     nbformat.write(notebook, path)
     run(path)
-    toc = ROOT / "_toc.yml"
-    lines = toc.read_text().splitlines()
-    entry = re.compile(r"- file: book/\d\d_")
-    last = max(i for i, line in enumerate(lines) if entry.search(line))
-    lines.insert(last + 1, f"      - file: book/{name}")
-    toc.write_text("\n".join(lines) + "\n")
+    insert(ROOT / "_toc.yml", r"- file: book/", f"      - file: book/{name}")
+    role = f"{{doc}}`{name}`"
+    intro = path.with_name("intro.md")
+    insert(intro, r"^\| \D.*\{doc\}`", f"| TODO slides | {role} |")
+    insert(intro, r"^\| \d+ \|.*\{doc\}`", f"| {number} | {role} | TODO |")
     return path
+
+
+def insert(path: Path, before: str, line: str) -> None:
+    """Add a line about a chapter after those of the chapters before it."""
+    number = re.search(r"(\d\d)_", line)[1]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    listed = [re.search(rf"{before}(\d\d)_", text) for text in lines]
+    last = max(i for i, m in enumerate(listed) if m and m[1] < number)
+    lines.insert(last + 1, line)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -176,7 +185,7 @@ def main() -> None:
         args.command, args.names = "run", [path]
     for name in args.names:
         if args.command == "new":
-            print(f"wrote {new(name)}; it stands in _toc.yml")
+            print(f"wrote {new(name)}, listed in _toc.yml and intro.md")
         elif args.command == "text":
             print(to_text(nbformat.read(name, as_version=4)))
         else:

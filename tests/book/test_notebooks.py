@@ -188,13 +188,32 @@ def test_every_exercise_has_a_hidden_solution_that_runs(path):
             assert "hide-cell" in tags(following)
             assert following.metadata["jupyter"]["source_hidden"]
             assert "raises-exception" not in tags(following)
-    assert exercises >= 3 or path.name == "12_scaffold.ipynb"
+    assert exercises >= 3
+
+
+@each(PATHS)
+def test_nothing_of_the_scaffold_is_left(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert "TODO" not in cell.source, cell.source
+
+
+@each(PATHS)
+def test_folded_cells_check_nothing(path):
+    """A page may fold what only draws or formats, never what it shows."""
+    for cell in cells(path, "code"):
+        if "hide-input" in tags(cell):
+            assert "keep_output" not in tags(cell), cell.source
+            assert "plots.show_source(" not in cell.source, cell.source
+
+
+def table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    chapters = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    return [toc["root"], *chapters]
 
 
 def test_table_of_contents_lists_finished_pages_only():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    pages = [toc["root"]]
-    pages += [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    pages = table_of_contents()
     stems = {p.relative_to(ROOT).with_suffix("").as_posix() for p in PATHS}
     assert stems <= set(pages)
     for page in pages:
@@ -204,40 +223,83 @@ def test_table_of_contents_lists_finished_pages_only():
         assert any(exists), page
 
 
+def test_chapters_are_listed_in_their_order():
+    names = [path.stem for path in CHAPTERS]
+    pages = [Path(page).name for page in table_of_contents()]
+    assert [page for page in pages if page[:2].isdigit()] == names
+    intro = (BOOK / "intro.md").read_text()
+    assert "TODO" not in intro
+    slides, schedule = intro.split("## A schedule")
+    week = re.findall(r"^\| \d+ \|.*\{doc\}`(\d\d_\w+)`", schedule, re.M)
+    assert week == names, "list each chapter in the schedule of intro.md"
+    section = re.findall(r"^\| .*\{doc\}`(\d\d_\w+)`", slides, re.M)
+    assert list(dict.fromkeys(section)) == names, "list its slides in intro.md"
+
+
+def test_the_sections_that_the_introduction_names_exist():
+    headings = re.findall(
+        r"^## (\d+\.\d+) ", "\n".join(map(markdown, CHAPTERS)), re.M
+    )
+    for line in (BOOK / "intro.md").read_text().splitlines():
+        if line.startswith("|"):
+            missing = set(re.findall(r"\d+\.\d+", line)) - set(headings)
+            assert not missing, f"no section {missing}: {line}"
+
+
+def plain(title):
+    return re.sub(r"[^a-z0-9]", "", title.lower())
+
+
 def test_references_have_a_doi_and_are_sorted():
     text = (BOOK / "references.bib").read_text()
     keys = re.findall(r"^@\w+\{(\w+),", text, re.M)
     assert keys == sorted(keys)
-    for entry in text.split("\n@")[0:]:
-        assert re.search(r"doi = \{10\.\d+/", entry), entry
+    for entry in text.split("\n@"):
+        found = re.search(r"doi = \{10\.\d+/", entry)
+        assert found or " Workshop" in entry, entry  # those have no DOI
+
+
+def test_what_the_chapters_cite_is_in_the_references():
+    text = (BOOK / "references.bib").read_text()
+    entries = re.findall(r"title = \{(.*?)\},\n.*?year = \{(\d+)\}", text, re.S)
+    for path in CHAPTERS:
+        cited = markdown(path).split("**References.**")[1]
+        for title, year in re.findall(r"\*([^*]+)\*\s+\((\d{4})\)", cited):
+            assert any(
+                plain(known).startswith(plain(title)) and y == year
+                for known, y in entries
+            ), f"{path.stem}: {title} ({year}) is not in references.bib"
 
 
 def test_scaffold_passes_these_tests(tmp_path, monkeypatch):
-    """`make chapter NAME=...` in a copy of the book."""
+    """`make chapter NAME=...` in a copy of the book; see what it lists."""
     book = tmp_path / "book"
     (book / "_ext").mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "book/intro.md"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     template = (BOOK / "_ext/chapter.md").read_text()
     (book / "_ext/chapter.md").write_text(template)
     (book / "00_primer.ipynb").write_bytes(PATHS[0].read_bytes())
     monkeypatch.setattr(tools, "ROOT", tmp_path)
-    path = tools.new("12_scaffold")
-    monkeypatch.setattr(tools, "ROOT", ROOT)
-    assert "book/12_scaffold" in (tmp_path / "_toc.yml").read_text()
-    for test in (
-        test_valid_and_stripped,
-        test_cells_are_short_and_narrow,
-        test_markdown_is_portable,
-        test_every_statement_has_proof_check_and_row,
-        test_check_cells_print_passing_rows_only,
-        test_equation_numbers_in_the_text_exist,
-        test_shape_of_a_chapter,
-        test_every_exercise_has_a_hidden_solution_that_runs,
-    ):
-        test(path)
+    path = tools.new("03_scaffold")
     with pytest.raises(SystemExit, match="no chapter name"):
         tools.new("Chapter 12")
+    with pytest.raises(SystemExit, match="another number than 03"):
+        tools.new("03_other")
+    monkeypatch.setattr(tools, "ROOT", ROOT)
+    for name in ("_toc.yml", "book/intro.md"):
+        text = (tmp_path / name).read_text()
+        kept = [x for x in text.splitlines() if "03_scaffold" not in x]
+        assert kept == (ROOT / name).read_text().splitlines()
+        before, *parts, after = text.split("03_scaffold")
+        assert len(parts) == name.count("intro")
+        for part in (before, *parts):
+            assert re.findall(r"\b(\d\d)_", part)[-1] < "03"
+        assert re.findall(r"\b(\d\d)_", after)[0] > "03"
+    for test in STRUCTURE:
+        test(path)
+    with pytest.raises(AssertionError, match="TODO"):
+        test_nothing_of_the_scaffold_is_left(path)
 
 
 def test_setup_cell_runs_in_an_empty_folder(tmp_path):
@@ -261,3 +323,21 @@ def test_text_and_back(path):
     assert tools.to_text(again) == text
     kinds = [(c.cell_type, c.source.strip(), tags(c)) for c in notebook.cells]
     assert kinds == [(c.cell_type, c.source, tags(c)) for c in again.cells]
+
+
+# what a chapter must pass by itself, the scaffold included
+STRUCTURE = [
+    test_valid_and_stripped,
+    test_badge_and_setup_follow_the_repository_url,
+    test_cells_are_short_and_narrow,
+    test_markdown_is_portable,
+    test_no_formula_breaks_into_a_list,
+    test_links_resolve,
+    test_equation_numbers_in_the_text_exist,
+    test_every_statement_has_proof_check_and_row,
+    test_check_cells_print_passing_rows_only,
+    test_shape_of_a_chapter,
+    test_every_exercise_has_a_hidden_solution_that_runs,
+    test_folded_cells_check_nothing,
+    test_text_and_back,
+]
