@@ -15,7 +15,7 @@ from pathlib import Path
 PACKAGES = "torch numpy scipy matplotlib tqdm".split()
 HERE = Path(__file__).parent
 # what of dgm_course students may import
-STUDENTS = ("__init__.py", "files.py", "profile.py", "check.py", "data")
+STUDENTS = ("__init__.py", "files.py", "profile.py", "plots.py", "data")
 STUDENTS_GRADING = ("__init__.py", "check.py", "export.py", "public")
 
 
