@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NOTEBOOKS := $(sort $(wildcard book/*.ipynb))
+ASSIGNMENTS := $(sort $(wildcard assignments/*.ipynb))
 export PYTHONUTF8 = 1
 # two processes of one thread each are faster than two of two on two cores
 OMP_NUM_THREADS ?= 1
@@ -52,7 +53,7 @@ unit: $(INSTALLED)  ## tests of the library and of the book's structure
 
 notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
 	DGM_PROFILE=smoke $(BIN)/python -m pytest $(PARALLEL) loadfile --nbval-lax \
-	  --nbval-cell-timeout 300 $(NOTEBOOKS)
+	  --nbval-cell-timeout 300 $(NOTEBOOKS) $(ASSIGNMENTS)
 
 browser-tests: book  ## open the built pages in Chromium
 	$(BIN)/python -m pytest $(PARALLEL) loadgroup -m browser tests/browser
@@ -68,6 +69,7 @@ page: $(INSTALLED)  ## make page NAME=04_autoregressive_flows: build this page a
 
 notebooks: $(INSTALLED)  ## re-run the check cells, strip all other outputs
 	$(BIN)/python book/_ext/notebooks.py run $(NOTEBOOKS)
+	$(BIN)/python -m dgm_course.cli assignment build
 
 chapter: $(INSTALLED)  ## make chapter NAME=12_score_matching: a new chapter
 	$(BIN)/python book/_ext/notebooks.py new "$(NAME)"

@@ -37,14 +37,14 @@ def repository() -> tuple[str, str]:
     return config["url"], config["branch"]
 
 
-def badge(name: str) -> str:
+def badge(name: str, folder: str = "book") -> str:
     """Return the Colab badge of a notebook, as one line of Markdown."""
     url, branch = repository()
     path = url.removeprefix("https://github.com/")
     colab = "https://colab.research.google.com"
     return (
         f"[![Open In Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{path}/blob/{branch}/book/{name})"
+        f"({colab}/github/{path}/blob/{branch}/{folder}/{name})"
     )
 
 
@@ -60,10 +60,12 @@ def setup_cell() -> str:
     )
 
 
-def refresh(notebook: nbformat.NotebookNode, name: str) -> None:
+def refresh(
+    notebook: nbformat.NotebookNode, name: str, folder: str = "book"
+) -> None:
     """Write badge and setup cell anew."""
     cells = notebook.cells
-    cells[0].source = BADGE.sub(badge(name), cells[0].source)
+    cells[0].source = BADGE.sub(badge(name, folder), cells[0].source)
     next(c for c in cells if c.cell_type == "code").source = setup_cell()
 
 

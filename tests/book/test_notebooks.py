@@ -18,6 +18,7 @@ sys.path.insert(0, str(BOOK / "_ext"))
 import notebooks as tools  # noqa: E402
 
 PATHS = sorted(BOOK.glob("*.ipynb"))
+PATHS += sorted((ROOT / "assignments").glob("*.ipynb"))
 CHAPTERS = [path for path in PATHS if path.name[:2].isdigit()]
 STATEMENT = re.compile(
     r"^> \*\*((?:Theorem|Lemma|Proposition|Corollary) \d+\.\d+)", re.M
@@ -47,7 +48,7 @@ def test_valid_and_stripped(path):
     nbformat.validate(notebook)
     stripped = nbformat.read(path, as_version=4)
     tools.strip(stripped)
-    tools.refresh(stripped, path.name)
+    tools.refresh(stripped, path.name, path.parent.name)
     assert stripped == notebook, "run `make notebooks`"
 
 
@@ -58,7 +59,7 @@ def test_badge_and_setup_follow_the_repository_url(path):
     first = nbformat.read(path, as_version=4).cells[0].source
     expected = url.replace("https://github.com", "/github")
     assert f"colab.research.google.com{expected}/blob/" in first
-    assert f"/book/{path.name})" in first
+    assert f"/{path.parent.name}/{path.name})" in first
     setup = cells(path, "code")[0].source
     assert f"git+{url}" in setup and "--no-deps" in setup
     assert setup == cells(PATHS[0], "code")[0].source
@@ -121,7 +122,7 @@ def test_links_resolve(path):
     for name in re.findall(
         r"\]\(([\w./-]+\.(?:ipynb|md))(?:#[^)]*)?\)", markdown(path)
     ):
-        assert (BOOK / name).exists(), name
+        assert (path.parent / name).exists(), name
 
 
 @each(CHAPTERS)

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ... import data, flows
-from ..measures import metric
+from ...verify import mean_and_se
+from ..card import Metric
 from ..recipe import Metrics, Recipe
 
 
@@ -22,7 +23,9 @@ def evaluate(model: Any) -> Metrics:
     """Log-likelihood of training, validation and test rows."""
     table, metrics = data.magic(), {}
     for name in ("train", "validation", "test"):
-        metrics[name] = metric(model.log_prob(getattr(table, name)))
+        rows = getattr(table, name)
+        mean, se = mean_and_se(model.log_prob(rows))
+        metrics[name] = Metric(mean, se, "nats", len(rows))
     return metrics
 
 
