@@ -1,7 +1,7 @@
 """Sound in 8 bits: fine steps near silence, coarse ones where it is loud.
 
 Van den Oord et al., "WaveNet", 2016, section 2.2: with mu = 255, the sound x
-in [-1, 1] becomes f(x) = sign(x) log(1 + mu |x|) / log(1 + mu), and f is
+in [-1, 1] becomes f = ``sign(x) log(1 + mu |x|) / log(1 + mu)``, and f is
 rounded to one of 256 levels.
 """
 
