@@ -80,8 +80,8 @@ def collect(paths: Sequence[Path], assignment: str) -> list[Submission]:
 
     Args:
         paths: Notebooks; or folders and zips, each entry of which belongs to
-            one student (to whom a zip or folder belongs that holds one
-            notebook and nothing else).
+            one student (to whom a whole zip or folder belongs that holds
+            one notebook, named after the assignment).
         assignment: Name of the assignment: among a student's notebooks that
             of the assignment counts, then the newest.
 
@@ -98,7 +98,7 @@ def collect(paths: Sequence[Path], assignment: str) -> list[Submission]:
             _unwrap(files)
         notebooks = [f for f in files if _is_notebook(f)]
         alone = len(notebooks) == 1 and len(notebooks[0].parts) == 1
-        named = alone and not _from_lms(notebooks[0].parts[0])
+        named = alone and notebooks[0].parts[0].startswith(assignment)
         # a1.ipynb in a folder for each student
         same = path.is_file() and names[path.name] > 1
         name = path.resolve().parent.name if same else path.name
@@ -116,9 +116,11 @@ def collect(paths: Sequence[Path], assignment: str) -> list[Submission]:
 
 def _unwrap(files: list[_File]) -> None:
     """Drop a folder that holds the students' folders and nothing else."""
-    while files and all(len(f.parts) > 2 for f in files):
+    while files and all(len(f.parts) > 1 for f in files):
         tops = {f.parts[0] for f in files}
-        if len(tops) > 1 or _from_lms(files[0].parts[0]):
+        deep = all(len(f.parts) > 2 for f in files)
+        lms = any(_from_lms(f.parts[1]) for f in files)
+        if len(tops) > 1 or _from_lms(files[0].parts[0]) or not (deep or lms):
             return
         for f in files:
             f.parts = f.parts[1:]

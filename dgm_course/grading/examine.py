@@ -165,7 +165,9 @@ class Examination:
         return _outcome(marks)
 
     def _fit(self, question: Trained) -> tuple[float | None, str]:
-        asked = trained.points(question.x_test, question.box, question.seed)
+        asked = trained.points(
+            question.x_train, question.x_test, question.box, question.seed
+        )
         self._ready()
         train = {
             "function": question.train,

@@ -1,11 +1,12 @@
 """Is a trained density honest, and how well does it fit?
 
 Student code sees the points at which it is asked, so it may try to be large
-at hidden test points alone. It cannot: test points come shuffled among
-uniform ones, each drawn independently, and whether a point is of the one or
-the other kind is hidden. Then the best answer, even for code that looks at
-all the points at once, is the true density, and the integral over the uniform
-points (Monte Carlo) tells what is larger than a density may be.
+at hidden test points alone. It cannot: they come shuffled among decoys that
+lie where the training points are, each drawn independently, and whether a
+point is of the one or the other kind is hidden. Then the best answer, even
+for code that looks at all the points at once, is the true density, and the
+integral over the decoys (importance sampling) tells what is larger than a
+density may be.
 
 Samples must follow the density: their counts in the cells of a grid are
 compared with its integral over each cell by a chi-squared statistic.
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-UNIFORM = 60_000  # points of the integral
+DECOYS = 40_000  # points of the integral
+UNIFORM = 0.3  # the share of them that is uniform in the box
+CENTERS = 64  # training points around which the others lie
 SAMPLES = 5_000
 GRID = 8  # cells a side
 SPIKES = 0.05  # standard error of the integral that is too large to judge
@@ -31,14 +34,21 @@ class Points(NamedTuple):
     Attributes:
         points: (M, 2), in the order in which they are asked.
         is_test: (M,), bool.
+        weights: (M,), 1 / density of the decoys; 0 outside of the box.
     """
 
     points: np.ndarray
     is_test: np.ndarray
+    weights: np.ndarray
 
 
-def points(x_test: np.ndarray, box: float, seed: int) -> Points:
-    """Mix test points with uniform ones.
+def points(
+    x_train: np.ndarray, x_test: np.ndarray, box: float, seed: int
+) -> Points:
+    """Mix test points with decoys.
+
+    The decoys' density is a uniform one and a kernel estimate on training
+    points with Scott's (1992) bandwidth, so their weights are bounded.
 
     Raises:
         ValueError: If a test point lies outside of the box.
@@ -49,10 +59,33 @@ def points(x_test: np.ndarray, box: float, seed: int) -> Points:
             "be larger"
         )
     generator = np.random.default_rng(seed)
-    uniform = generator.uniform(-box, box, (UNIFORM, 2))
-    together = np.concatenate([x_test, uniform.astype(x_test.dtype)])
+    centers = generator.permutation(x_train)[:CENTERS].astype(np.float64)
+    width = centers.std(0) * len(centers) ** (-1 / 6)
+    decoys = generator.choice(centers, DECOYS)
+    decoys += width * generator.normal(size=decoys.shape)
+    flat = generator.random(DECOYS) < UNIFORM
+    decoys[flat] = generator.uniform(-box, box, (int(flat.sum()), 2))
+    together = np.concatenate([x_test, decoys.astype(x_test.dtype)])
+    density = UNIFORM / (2 * box) ** 2 + (1 - UNIFORM) * _kernels(
+        together, centers, width
+    )
+    inside = (np.abs(together) < box).all(1)
     order = generator.permutation(len(together))
-    return Points(together[order], order < len(x_test))
+    return Points(
+        together[order],
+        order < len(x_test),
+        np.where(inside, 1 / density, 0.0)[order],
+    )
+
+
+def _kernels(
+    x: np.ndarray, centers: np.ndarray, width: np.ndarray
+) -> np.ndarray:
+    """Density of the mean of Gaussians around the centers, (M,)."""
+    total = np.zeros(len(x))
+    for center in centers:
+        total += np.exp(-0.5 * (((x - center) / width) ** 2).sum(1))
+    return total / (len(centers) * 2 * np.pi * width.prod())
 
 
 def judge(
@@ -81,9 +114,9 @@ def judge(
     log_p = log_prob.astype(np.float64)
     if np.isnan(log_p).any() or np.isposinf(log_p).any():
         return None, "log_prob returns NaN or infinity"
-    uniform = asked.points[~asked.is_test]
+    decoys = asked.points[~asked.is_test]
     with np.errstate(over="ignore"):
-        mass = (2 * box) ** 2 * np.exp(log_p[~asked.is_test])
+        mass = (asked.weights * np.exp(log_p))[~asked.is_test]
     outside = float((np.abs(samples) >= box).any(1).mean())
     integral = float(mass.mean()) + outside
     error = math.sqrt(
@@ -93,7 +126,7 @@ def judge(
         return None, "the density does not integrate to one"
     if error > SPIKES:
         return None, "the density has spikes: its integral cannot be checked"
-    wrong = _samples_disagree(uniform, mass, samples, box, x_train)
+    wrong = _samples_disagree(decoys, mass, samples, box, x_train)
     if wrong:
         return None, wrong
     return float(log_p[asked.is_test].mean() - math.log(integral)), ""
@@ -108,7 +141,7 @@ def _shape(value: Any, shape: tuple[int, ...], name: str) -> str:
 
 
 def _samples_disagree(
-    uniform: np.ndarray,
+    decoys: np.ndarray,
     mass: np.ndarray,
     samples: np.ndarray,
     box: float,
@@ -121,9 +154,9 @@ def _samples_disagree(
     train = {row.tobytes() for row in x_train.astype(np.float32)}
     if len(rows & train) > len(samples) // 100:
         return "sample returns training points"
-    cells = _cell(uniform, box)
+    cells = _cell(decoys, box)
     counts = np.bincount(_cell(samples, box), minlength=GRID**2 + 1)
-    # the mass of a cell is a mean over all uniform points, 0 elsewhere
+    # the mass of a cell is a mean over all decoys, 0 elsewhere
     n = len(mass)
     p = np.bincount(cells, mass, GRID**2 + 1) / n
     square = np.bincount(cells, mass**2, GRID**2 + 1) / n
