@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..checkpoint import atomic_write
+from ..files import atomic_write
 from .assignments import Assignment
 from .pages import page, table
 from .results import Result

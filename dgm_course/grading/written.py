@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..checkpoint import atomic_write
+from ..files import atomic_write
 from .assignments import Assignment
 from .notebook import Notebook
 from .pages import page
