@@ -1,0 +1,218 @@
+"""Models as codecs: how each kind of discrete model writes an object.
+
+A codec pushes objects onto a :class:`~dgm_course.coding.stack.Stack` and pops
+them off again. Both ways have to compute the very same numbers, so objects go
+one at a time through the same calls of the model, in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..dequantization import Dequantized, Uniform
+from ..flows import StandardNormal
+from ..likelihoods import Bernoulli
+from ..vae import VAE
+from ..vae.posteriors import DiagonalGaussian
+from .local import LocalBitsBack
+from .stack import Stack
+
+
+class Codec(ABC):
+    """Writes and reads one object, an integer tensor (1, ...).
+
+    Attributes:
+        borrowed: At least as many bits as have to stand on the stack before
+            an object is written; bits back reads them and gives them back.
+    """
+
+    borrowed = 0
+
+    @abstractmethod
+    def push(self, stack: Stack, x: Tensor) -> None:
+        """Write one object."""
+
+    @abstractmethod
+    def pop(self, stack: Stack) -> Tensor:
+        """Read one object."""
+
+
+class Autoregressive(Codec):
+    """Symbol by symbol, each with its conditional distribution.
+
+    Args:
+        logits: Maps objects (1, *shape) to (1, D, K): row i holds the
+            unnormalized log-probabilities of symbol i and may depend on the
+            symbols before it alone.
+        shape: Shape of one object; D is the product.
+    """
+
+    def __init__(
+        self, logits: Callable[[Tensor], Tensor], shape: Sequence[int]
+    ) -> None:
+        self.logits, self.shape = logits, tuple(shape)
+
+    def push(self, stack, x):
+        """Write the symbols from last to first, so that the first comes off."""
+        symbols = x.flatten()
+        rows = [self._row(symbols, i) for i in range(len(symbols))]
+        stack.push_categorical(symbols.numpy(), np.stack(rows))
+
+    def pop(self, stack):
+        """Read the symbols in their order."""
+        symbols = torch.zeros(self.shape, dtype=torch.int64).flatten()
+        for i in range(len(symbols)):
+            row = self._row(symbols, i)
+            symbols[i] = int(stack.pop_categorical(row[None])[0])
+        return symbols.view(1, *self.shape)
+
+    @torch.no_grad()
+    def _row(self, symbols: Tensor, i: int) -> np.ndarray:
+        # what is not known when symbol i is read is 0 when it is written
+        known = torch.where(torch.arange(len(symbols)) < i, symbols, 0)
+        logits = self.logits(known.view(1, *self.shape))
+        return logits[0, i].double().softmax(0).numpy()
+
+
+class BitsBack(Codec):
+    """A VAE: read z ~ q(z|x) off the stack, write x given z, then z.
+
+    What was read is got back by the decoder, which knows x: on average the
+    stack grows by -ELBO (Frey and Hinton, 1997; Townsend et al., 2019). The
+    codes stand on a grid of 2^-10: their width costs posterior and prior the
+    same, so it does not show in the length.
+
+    Args:
+        model: With a diagonal Gaussian posterior, N(0, I) as its prior and a
+            Bernoulli likelihood.
+
+    Raises:
+        ValueError: If it has others.
+    """
+
+    step = 2.0**-10
+
+    def __init__(self, model: VAE) -> None:
+        for part, kind in (
+            (model.posterior, DiagonalGaussian),
+            (model.prior, StandardNormal),
+            (model.likelihood, Bernoulli),
+        ):
+            if not isinstance(part, kind):
+                raise ValueError(
+                    f"the VAE has a {type(part).__name__}; bits back is "
+                    f"written for a {kind.__name__}"
+                )
+        self.model = copy.deepcopy(model).double().cpu().eval()
+        self.borrowed = 32 * (1 + model.posterior.dim)
+
+    def push(self, stack, x):
+        """Write one object."""
+        z = stack.pop_normal(*self._posterior(x))
+        p = self._pixels(z)
+        stack.push_binary(x.flatten().numpy(), p.flatten().numpy())
+        stack.push_normal(z, *self._prior())
+
+    def pop(self, stack):
+        """Read one object."""
+        z = stack.pop_normal(*self._prior())
+        p = self._pixels(z)
+        bits = stack.pop_binary(p.flatten().numpy())
+        x = torch.from_numpy(bits).view(p.shape)
+        stack.push_normal(z, *self._posterior(x))
+        return x
+
+    def _prior(self) -> tuple[np.ndarray, np.ndarray]:
+        dim = self.model.posterior.dim
+        return np.zeros(dim), np.full(dim, 1 / self.step)
+
+    @torch.no_grad()
+    def _posterior(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        posterior: Any = self.model.posterior
+        mean, log_std = posterior.mean_and_log_std(self.model.encode(x))
+        std = log_std.exp()
+        return (mean[0] / self.step).numpy(), (std[0] / self.step).numpy()
+
+    @torch.no_grad()
+    def _pixels(self, z: np.ndarray) -> Tensor:
+        code = torch.from_numpy(z * self.step)[None]
+        return self.model.decode(code)
+
+
+class DequantizedBitsBack(Codec):
+    """A flow: read the noise u off the stack, write y = x + u.
+
+    The stack grows by -log p(x + u), which is the bound of chapter 1 for this
+    u; the density itself is coded by local bits back.
+
+    Args:
+        model: With uniform noise, and a flow whose base is N(0, I).
+        shape: Shape of one object.
+
+    Raises:
+        ValueError: If it has other parts.
+    """
+
+    noise_bits = 18
+
+    def __init__(self, model: Dequantized, shape: Sequence[int]) -> None:
+        if not isinstance(model.dequantizer, Uniform):
+            raise ValueError(
+                f"the model has {type(model.dequantizer).__name__} noise; "
+                "bits back is written for Uniform"
+            )
+        self.shape = tuple(shape)
+        density = copy.deepcopy(model.model).double().cpu().eval()
+        self.density = LocalBitsBack(density, self.noise_bits)
+        self.borrowed = 48 * density.base.dim
+
+    def push(self, stack, x):
+        """Write one object."""
+        x = x.flatten().numpy().astype(np.int64)
+        u = stack.pop_uniform(len(x), self.noise_bits)
+        self.density.push(stack, (x << self.noise_bits) + u, self.shape)
+
+    def pop(self, stack):
+        """Read one object."""
+        y = self.density.pop(stack, self.shape)
+        u = y & ((1 << self.noise_bits) - 1)
+        stack.push_uniform(u, self.noise_bits)
+        return torch.from_numpy(y >> self.noise_bits).view(1, *self.shape)
+
+
+@singledispatch
+def codec(model: Any, shape: Sequence[int]) -> Codec:
+    """Return the codec of a model.
+
+    Args:
+        model: A :class:`~dgm_course.vae.VAE`, a
+            :class:`~dgm_course.dequantization.Dequantized` flow, or a codec.
+        shape: Shape of one object.
+
+    Raises:
+        TypeError: If no codec is known for such a model.
+    """
+    if isinstance(model, Codec):
+        return model
+    raise TypeError(
+        f"no codec is known for a {type(model).__name__}; expected a VAE, a "
+        "Dequantized flow, or a Codec such as Autoregressive(logits, shape)"
+    )
+
+
+@codec.register
+def _(model: VAE, shape):
+    return BitsBack(model)
+
+
+@codec.register
+def _(model: Dequantized, shape):
+    return DequantizedBitsBack(model, shape)
