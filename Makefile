@@ -14,7 +14,7 @@ PARALLEL := --numprocesses $(PROCESSES) --dist
 
 .DEFAULT_GOAL := help
 .PHONY: help install book serve test test-all lint unit notebook-tests \
-        browser-tests notebooks chapter page clean
+        browser-tests mutants notebooks chapter page clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -41,6 +41,7 @@ test: lint unit notebook-tests book browser-tests  ## everything that CI runs
 
 test-all: test  ## and what takes long
 	$(BIN)/python -m pytest -m slow
+	$(MAKE) mutants
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -57,6 +58,10 @@ notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
 
 browser-tests: book  ## open the built pages in Chromium
 	$(BIN)/python -m pytest $(PARALLEL) loadgroup -m browser tests/browser
+
+N ?= 20
+mutants: $(INSTALLED)  ## make mutants N=100: break the library at random
+	$(BIN)/python tests/random_mutants.py --number $(N)
 
 page: $(INSTALLED)  ## make page NAME=04_autoregressive_flows: build this page alone
 	@ls book/$(NAME).ipynb book/$(NAME).md 2>/dev/null | grep -q . || \
