@@ -113,6 +113,11 @@ def _add_train(commands: Any) -> None:
     train.add_argument("names", nargs="*", metavar="NAME")
     train.add_argument("--chapter", type=int, help="all models of a chapter")
     train.add_argument(
+        "--all",
+        action="store_true",
+        help="every model, in slices of --minutes; what is finished is kept",
+    )
+    train.add_argument(
         "--profile", choices=["smoke", "read", "full"], help="how much"
     )
     train.add_argument("--minutes", type=float, help="budget for each model")
@@ -120,7 +125,7 @@ def _add_train(commands: Any) -> None:
         "--resume", action="store_true", help="go on where a run stopped"
     )
     train.add_argument("--device", help="cpu, cuda, ...; default: the best")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int, help="default: the recipe's")
     train.add_argument(
         "--out", default="runs", metavar="DIR", help="default: %(default)s"
     )
@@ -135,8 +140,12 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.profile:
         os.environ["DGM_PROFILE"] = options.profile
+    if options.all:
+        return _train_all(options)
+    # under torchrun one process speaks for all
+    say = print if os.environ.get("RANK", "0") == "0" else _say_nothing
     for recipe in _chosen(options):
-        print(f"{recipe.name}: {recipe.summary}")
+        say(f"{recipe.name}: {recipe.summary}")
         card = zoo.train(
             recipe,
             Path(options.out),
@@ -145,10 +154,39 @@ def _train(options: argparse.Namespace) -> int:
             device=options.device,
             seed=options.seed,
         )
-        print(_describe(card))
+        say(_describe(card))
         if card.stopped == "interrupted":
             return 130
     return 0
+
+
+def _say_nothing(text: str) -> None:
+    pass
+
+
+def _train_all(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from . import zoo
+
+    if options.names or options.chapter is not None or options.seed is not None:
+        raise ValueError(
+            "--all trains every model with the seeds of its recipe; give "
+            "--minutes, --profile, --device and --out only"
+        )
+    if options.minutes is None:
+        raise ValueError("--all works in slices; give --minutes of one slice")
+    failed, folder = False, Path(options.out)
+    for recipe, found in zoo.train_all(folder, options.minutes, options.device):
+        print(f"{recipe.name}: {recipe.summary}")
+        if isinstance(found, Exception):
+            print(f"dgm: {found}", file=sys.stderr)
+            failed = True
+            continue
+        print(_describe(found))
+        if found.stopped == "interrupted":
+            return 130
+    return int(failed)
 
 
 def _chosen(options: argparse.Namespace) -> list[Any]:
@@ -197,6 +235,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _add_results(commands: Any) -> None:
     results = commands.add_parser("results", help="what the zoo scores")
+    results.add_argument("--chapter", type=int, help="of one chapter alone")
     results.add_argument("--out", metavar="DIR", help="another zoo")
     results.set_defaults(run=_results)
 
@@ -207,6 +246,8 @@ def _results(options: argparse.Namespace) -> int:
     print(f"{'model':<24} {'chapter':>7}  {'metric':<26} value")
     for name, card in zoo.results(*_folder(options.out)):
         chapter = zoo.recipe(name).chapter
+        if options.chapter not in (None, chapter):
+            continue
         for metric, value in card.metrics.items():
             print(f"{name:<24} {chapter:>7}  {metric:<26} {value}")
     return 0
@@ -281,7 +322,12 @@ def _describe(card: Any) -> str:
         f"  parameters  {card.parameters:,}, seed {card.seed}, "
         f"torch {card.torch}",
     ]
-    lines += [f"  {name:<22} {m}" for name, m in card.metrics.items()]
+    for name, metric in card.metrics.items():
+        line = f"  {name:<22} {metric}"
+        if seeds := card.over_seeds.get(name):
+            spread = f"{card.spread(name):.3f} over {len(seeds)} seeds"
+            line += f", standard deviation {spread}"
+        lines.append(line)
     return "\n".join(lines)
 
 

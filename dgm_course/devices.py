@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from .history import Window
+
+T = TypeVar("T")
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -106,6 +110,22 @@ class ManyProcesses:
         tensor = torch.tensor(numbers, dtype=torch.float64)
         torch.distributed.all_reduce(tensor, group=self.hosts)
         return tensor.tolist()
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Return what the first process makes; the others wait for it.
+
+    Without a process group, as before torchrun's processes have met in
+    ``fit``, each process is the first.
+    """
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return make()
+    # an evaluation may take long
+    group = distributed.new_group(backend="gloo", timeout=timedelta(days=1))
+    made = [make() if distributed.get_rank() == 0 else None]
+    distributed.broadcast_object_list(made, src=0, group=group)
+    return cast(T, made[0])
 
 
 def processes_or_device(device: str | None) -> OneDevice | ManyProcesses:

@@ -31,12 +31,16 @@ Loss = Callable[[Any, Any, int], Tensor]
 def default_loss(model: Any, batch: Any, step: int) -> Tensor:
     """``model.loss(batch)``, or else the negative ELBO or log-likelihood.
 
+    A tuple, the batch of several tensors, becomes several arguments, as in
+    ``model.log_prob(x, context)``.
+
     Raises:
         TypeError: If the model has none of the three.
     """
+    parts = batch if isinstance(batch, tuple) else (batch,)
     for name, sign in (("loss", 1), ("elbo", -1), ("log_prob", -1)):
         if hasattr(model, name):
-            return sign * getattr(model, name)(batch)
+            return sign * getattr(model, name)(*parts)
     raise TypeError(
         f"{type(model).__name__} has no loss, elbo or log_prob; "
         "pass fit a function loss(model, batch, step) -> (B,)"
@@ -112,6 +116,8 @@ def fit(
         ValueError: If the data or the shape of the loss make no sense, or
             the checkpoint is of another model or of other options.
     """
+    if minutes is not None and not minutes >= 0:
+        raise ValueError(f"minutes = {minutes}; expected a budget of 0 or more")
     run = processes_or_device(device)
     batches: Batches | NoBatches = NoBatches()
     if data is not None:

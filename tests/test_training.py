@@ -78,6 +78,21 @@ def test_several_tensors_make_a_tuple():
         fit(model(), points(0), steps=2, **CPU)
 
 
+def test_the_default_loss_hands_a_tuple_on_as_arguments():
+    torch.manual_seed(0)
+    flow = flows.realnvp(3, layers=2, hidden=(8,), context=2)
+    x, context = points(16), torch.randn(16, 2)
+    loss = training.default_loss(flow, (x, context), 0)
+    assert torch.equal(loss, -flow.log_prob(x, context))
+    assert fit(flow, (x, context), steps=2, **CPU).stopped == "finished"
+
+
+@pytest.mark.parametrize("minutes", [-1, math.nan])
+def test_a_budget_that_is_none_is_refused(minutes):
+    with pytest.raises(ValueError, match="expected a budget of 0 or more"):
+        fit(model(), points(), steps=2, minutes=minutes, **CPU)
+
+
 def test_reverse_kl_needs_no_data():
     def loss(model, batch, step):
         assert batch is None

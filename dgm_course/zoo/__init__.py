@@ -3,7 +3,7 @@
 from .card import Card, Metric
 from .recipe import Recipe, all_recipes, names, recipe
 from .store import card, load, published, results
-from .train import evaluate, train
+from .train import evaluate, train, train_all
 
 __all__ = [
     "Card",
@@ -18,4 +18,5 @@ __all__ = [
     "recipe",
     "results",
     "train",
+    "train_all",
 ]

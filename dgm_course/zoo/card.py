@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import stdev
 from typing import Any, NamedTuple
 
 from ..files import atomic_write
@@ -48,6 +50,10 @@ class Card:
         metrics: Scores of the weights as they are stored.
         history: Training curves.
         sha256: Hash of the weights' file; empty if no weights are shipped.
+        over_seeds: For a recipe with several seeds, the mean of each metric
+            for each of them that was trained, this card's own first. A
+            metric's standard error tells how the mean varies with the
+            objects; this tells how it varies with the seed.
     """
 
     recipe: str
@@ -63,6 +69,12 @@ class Card:
     metrics: dict[str, Metric]
     history: History
     sha256: str
+    over_seeds: dict[str, list[float]] = field(default_factory=dict)
+
+    def spread(self, metric: str) -> float:
+        """Standard deviation of a metric over seeds; NaN for one seed."""
+        values = self.over_seeds.get(metric, [])
+        return stdev(values) if len(values) > 1 else math.nan
 
     def write(self, path: Path) -> None:
         """Write the card as JSON, atomically."""

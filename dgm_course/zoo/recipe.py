@@ -31,7 +31,8 @@ class Recipe:
         build: Returns the untrained model, from torch's global seed.
         data: Returns the training data; the profile decides how much.
         evaluate: ``evaluate(model)`` returns metrics on what the package
-            bundles, so that a card can be recomputed anywhere.
+            bundles, so that a card can be recomputed anywhere; None where it
+            bundles nothing.
         steps: Updates per profile.
         options: Further arguments of :func:`dgm_course.training.fit`.
         loss: Loss of ``fit``; None for the model's own.
@@ -39,6 +40,8 @@ class Recipe:
             profile ``full`` only.
         ship: False for a model whose weights are too large: its card alone
             is kept.
+        seeds: Seeds of weights, batches and noise. The first one's model is
+            kept; the card carries the scores of all.
     """
 
     name: str
@@ -47,12 +50,13 @@ class Recipe:
     split: str
     build: Callable[[], nn.Module]
     data: Callable[[], Data | None]
-    evaluate: Callable[[Any], Metrics]
+    evaluate: Callable[[Any], Metrics] | None
     steps: dict[str, int]
     options: dict[str, Any] = field(default_factory=dict)
     loss: Loss | None = None
     evaluate_full: Callable[[Any], Metrics] | None = None
     ship: bool = True
+    seeds: tuple[int, ...] = (0,)
 
 
 @cache

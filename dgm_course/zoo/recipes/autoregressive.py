@@ -6,8 +6,9 @@ from torch import nn
 
 from ... import flows
 from ...dequantization import Dequantized
+from ..measures import bits_of_all_digits, bits_of_digits, digits
 from ..recipe import Recipe
-from .dequantization import OPTIONS, digits, evaluate, evaluate_full
+from .dequantization import OPTIONS
 
 
 def pixels() -> flows.Flow:
@@ -39,8 +40,8 @@ RECIPES = [
         split="MNIST train, uniform dequantization",
         build=build,
         data=digits,
-        evaluate=evaluate,
-        evaluate_full=evaluate_full,
+        evaluate=bits_of_digits,
+        evaluate_full=bits_of_all_digits,
         steps={"smoke": 10, "read": 1_000, "full": steps},
         options={**OPTIONS, "batch_size": 128},
         ship=name == "mnist_maf",

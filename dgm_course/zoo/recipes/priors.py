@@ -26,10 +26,10 @@ from ...vae import (
     mlp_vae,
 )
 from ...vae.model import Prior
+from ..measures import binary_digits, each, grey_digits, metric, paired
 from ..recipe import Metrics, Recipe
 from ..store import load
 from . import vae as chapter_8
-from .vae import binary_digits, each, grey_digits, metric
 
 BASE = "mnist_vae_10"
 COMPONENTS = 500
@@ -124,10 +124,14 @@ def judge(vae: Any, prior: Prior, x: Tensor, where: str) -> Metrics:
         log_x = vae.likelihood.log_prob(some, vae.decoder(z))
         kl = vae.posterior.kl_to_standard_normal(h).sum(1)
         gain = prior.log_prob(z) - normal.log_prob(z)
-        return torch.stack([log_x - kl + gain, gain], 1)
+        own = (log_x - kl).double()
+        return torch.stack([own, own + gain], 1)
 
-    elbo, gain = each(terms, x).unbind(1)
-    return {f"elbo, {where}": metric(elbo), f"gain, {where}": metric(gain)}
+    own, elbo = each(terms, x).unbind(1)
+    return {
+        f"elbo, {where}": metric(elbo),
+        f"gain, {where}": paired(elbo, own),
+    }
 
 
 def evaluate(model: Any) -> Metrics:

@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ... import data, flows
-from ...verify import mean_and_se
-from ..card import Metric
+from ..measures import metric
 from ..recipe import Metrics, Recipe
 
 
@@ -23,9 +22,7 @@ def evaluate(model: Any) -> Metrics:
     """Log-likelihood of training, validation and test rows."""
     table, metrics = data.magic(), {}
     for name in ("train", "validation", "test"):
-        rows = getattr(table, name)
-        mean, se = mean_and_se(model.log_prob(rows))
-        metrics[name] = Metric(mean, se, "nats", len(rows))
+        metrics[name] = metric(model.log_prob(getattr(table, name)))
     return metrics
 
 

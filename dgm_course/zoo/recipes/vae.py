@@ -6,7 +6,6 @@ once, with a fixed seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,33 +24,11 @@ from ...vae import (
     grid_log_likelihood,
     mlp_vae,
 )
-from ...verify import mean_and_se
-from ..card import Metric
+from ..measures import binary_digits, each, grey_digits, metric
 from ..recipe import Metrics, Recipe
 
-SEEDS = {"train": 0, "test": 1}
 TRAINING = {"lr": 2e-3, "cosine": True, "batch_size": 200}
 TERMS = ("elbo", "kl", "information", "marginal_kl", "residual")
-
-
-def grey_digits() -> Tensor:
-    """The training digits, uint8, grey; the profile decides how many."""
-    return data.mnist("train").images
-
-
-def binary_digits(split: str, full: bool | None = None) -> Tensor:
-    """Digits binarized once, with the seed of their split."""
-    return binarize(data.mnist(split, full=full).images, seed=SEEDS[split])
-
-
-def metric(values: Tensor) -> Metric:
-    """Mean and standard error of values in nats."""
-    return Metric(*mean_and_se(values), "nats", len(values))
-
-
-def each(function: Callable[[Tensor], Tensor], x: Tensor, size=1000) -> Tensor:
-    """Apply a function to chunks of the data."""
-    return torch.cat([function(some) for some in x.split(size)])
 
 
 def surgery(model: VAE, x: Tensor, where: str) -> Metrics:
