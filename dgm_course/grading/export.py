@@ -25,8 +25,8 @@ def export(
     parts: Sequence[Any],
     names: Mapping[str, Any],
     notebook: str | Path | None = None,
-) -> Path:
-    """Write ``a1_submission.ipynb`` beside the notebook's kernel.
+) -> Path | None:
+    """Write ``a1_submission.ipynb`` into the kernel's folder.
 
     Args:
         assignment: ``"a1"``.
@@ -35,7 +35,7 @@ def export(
         notebook: The notebook's file; None searches.
 
     Returns:
-        The file that was written.
+        The file that was written; None where there is nothing to hand in.
 
     Raises:
         ValueError: If ``notebook`` is no notebook.
@@ -43,6 +43,11 @@ def export(
     """
     ran = _history(names)
     origin, found = _find(names, ran, notebook)
+    if not found["cells"]:
+        print(
+            "No notebook was found here, and no cell ran: nothing was written."
+        )
+        return None
     cells = [_clean(cell) for cell in found["cells"]]
     submission = {
         "nbformat": 4,

@@ -188,7 +188,12 @@ def secrets(root: Path) -> set[str]:
         for path in folder.rglob("*"):
             if path.suffix in (".py", ".md"):
                 lines += _lines(path.read_text(encoding="utf-8"))
-        lines = [line for line in lines if line not in shown]
+        # a wrong solution in a string begins as the student's function does
+        lines = [
+            line
+            for line in lines
+            if line.strip("'\"").removesuffix("\\n") not in shown
+        ]
     return {
         line
         for line in lines
@@ -197,21 +202,24 @@ def secrets(root: Path) -> set[str]:
 
 
 def leaks(secret: set[str], folder: Path) -> list[tuple[Path, str]]:
-    """Return the files that hold a secret line, and the line.
+    """Return the files that hold a secret line, and the line."""
+    return [
+        (path.relative_to(folder), line)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())
+        for line in leaks_in(secret, path.name, path.read_bytes())
+    ]
+
+
+def leaks_in(secret: set[str], name: str, content: bytes) -> list[str]:
+    """Return the secret lines that a file holds.
 
     Notebooks are searched string by string, metadata and outputs included;
     archives are opened.
     """
-    found = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        for text in _texts(path.name, path.read_bytes()):
-            squeezed = " ".join(text.split())
-            found += [
-                (path.relative_to(folder), line)
-                for line in secret
-                if line in squeezed
-            ]
-    return found
+    texts = [" ".join(text.split()) for text in _texts(name, content)]
+    return sorted(
+        line for line in secret if any(line in text for text in texts)
+    )
 
 
 def _texts(name: str, content: bytes) -> Iterator[str]:

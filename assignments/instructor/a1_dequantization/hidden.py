@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from torch.distributions import MultivariateNormal as Gaussian
 
 from dgm_course.data import two_moons
 from dgm_course.grading.questions import (
@@ -170,7 +171,8 @@ def only(part, expected, name):
     """Look at one of the two values that come back."""
 
     def check(answer):
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
+        two = isinstance(answer, tuple | list) and len(answer) == 2
+        if not two:
             return "a pair of tensors is expected, z and ladj"
         value = np.asarray(answer[part])
         right = expected[part]
@@ -467,9 +469,7 @@ def integers(n, seed):
 
 def levels(x, y):
     """Fractions of the way from a Gaussian to the limit -H(pi)."""
-    gaussian = torch.distributions.MultivariateNormal(
-        x.add(0.5).mean(0), torch.cov(x.T) + torch.eye(2) / 12
-    )
+    gaussian = Gaussian(x.add(0.5).mean(0), torch.cov(x.T) + torch.eye(2) / 12)
     many = integers(400_000, 713_004).long() + 12
     counts = torch.bincount(24 * many[:, 0] + many[:, 1]).double()
     pi = counts[counts > 0] / len(many)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from torch.distributions import MultivariateNormal as Gaussian
 
 from dgm_course.data import two_moons
 from dgm_course.grading.questions import (
@@ -513,9 +514,7 @@ def forward_kl(m, Sigma, L, b):
 with torch.random.fork_rng(devices=[]):
     torch.manual_seed(733_002)
     X_TRAIN, X_TEST = two_moons().sample(5000), two_moons().sample(10_000)
-    GAUSSIAN = torch.distributions.MultivariateNormal(
-        X_TRAIN.mean(0), torch.cov(X_TRAIN.T)
-    )
+    GAUSSIAN = Gaussian(X_TRAIN.mean(0), torch.cov(X_TRAIN.T))
     START = GAUSSIAN.log_prob(X_TEST).mean().item()
     LIMIT = two_moons().log_prob(X_TEST).mean().item()
 # fractions of the way from a Gaussian to the true density

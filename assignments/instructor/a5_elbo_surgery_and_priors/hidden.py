@@ -190,7 +190,8 @@ def only(part, expected, form):
     """Look at one of the two numbers that come back."""
 
     def check(answer):
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
+        two = isinstance(answer, tuple | list) and len(answer) == 2
+        if not two:
             return "a pair of numbers is expected"
         value = np.asarray(answer[part], dtype=float)
         if value.shape != ():
