@@ -17,7 +17,7 @@ ORDER = [
     {"likelihoods"},
     {"flows"},
     {"dequantization", "reversible", "pixel", "wavenet", "vae"},
-    {"disentanglement"},
+    {"coding", "disentanglement"},
     {"history", "devices", "batches", "checkpoint", "finite", "training"},
     {"zoo"},
     {"grading"},
