@@ -73,7 +73,7 @@ def lost(model: VAE) -> Metrics:
     x, where = binary_digits("test", False)[::4], "500 test digits"
     candidates = [
         encode_all(model, binary_digits("train", False)).mean,
-        model.prior.sample(10_000),
+        model.prior.sample(10_000, temperature=1.0),
     ]
     found = gaps(model, x, torch.cat(candidates), k=500)
     names = ("elbo", "bound, k = 500", "tuned elbo", "tuned bound, k = 500")
