@@ -57,7 +57,7 @@ notebook-tests: $(INSTALLED)  ## run every notebook, compare its check cells
 	  --nbval-cell-timeout 300 $(NOTEBOOKS) $(ASSIGNMENTS)
 
 browser-tests: book  ## open the built pages in Chromium
-	$(BIN)/python -m pytest $(PARALLEL) loadgroup -m browser tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) worksteal -m browser tests/browser
 
 N ?= 20
 mutants: $(INSTALLED)  ## make mutants N=100: break the library at random

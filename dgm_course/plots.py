@@ -23,12 +23,16 @@ COLORS = (
 )
 
 
-def style() -> Any:
-    """Return a context manager with the book's matplotlib settings."""
+def style() -> None:
+    """Make the book's settings those of matplotlib, as a style sheet does.
+
+    They stay: line widths, colour maps and legends are looked up when a cell
+    draws, after :func:`subplots` has returned.
+    """
     import matplotlib as mpl
     from cycler import cycler
 
-    return mpl.rc_context(
+    mpl.rcParams.update(
         {
             "axes.prop_cycle": cycler(color=COLORS),
             "axes.spines.top": False,
@@ -61,16 +65,15 @@ def subplots(
     """
     from matplotlib.figure import Figure
 
-    with style():
-        figure = Figure(figsize=size)
-        return figure, figure.subplots(rows, cols, **kw)
+    style()
+    figure = Figure(figsize=size)
+    return figure, figure.subplots(rows, cols, **kw)
 
 
 def png(figure: Any, dpi: int = 144) -> bytes:
     """Render a matplotlib figure as PNG."""
     buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format="png", dpi=dpi)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 

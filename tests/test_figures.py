@@ -1,6 +1,7 @@
 """Figures, shown source and sliders."""
 
 import re
+import sys
 
 import pytest
 import torch
@@ -24,16 +25,23 @@ def test_figure_carries_its_description():
         plots.show(picture(), " ")
 
 
+def test_what_a_cell_draws_has_the_style_of_the_book():
+    """Matplotlib looks these up after subplots() has returned."""
+    _, axes = plots.subplots()
+    (line,) = axes.plot([0, 1], label="a line")
+    assert (line.get_color(), line.get_linewidth()) == (plots.COLORS[0], 1.6)
+    assert axes.imshow([[0, 1]]).get_cmap().name == "cividis"
+    assert not axes.legend().get_frame_on()
+
+
 def test_source_is_the_library_code_without_docstrings():
     text = plots.show_source(flows.AffineCoupling).text
     assert text.startswith("# dgm_course/flows/realnvp.py\nclass Affine")
     assert '"""' not in text
-    namespace = {}
-    exec(  # shown code is complete: it defines the same class again
-        "import torch\nfrom dgm_course.flows import AdditiveCoupling\n"
-        "from torch import Tensor\n" + text,
-        namespace,
-    )
+    # shown code is complete: among its imports it defines the class again
+    namespace = dict(vars(sys.modules[flows.AffineCoupling.__module__]))
+    del namespace["AffineCoupling"]
+    exec(text, namespace)
     torch.manual_seed(0)
     ours = flows.AffineCoupling(4, (8,))
     shown = namespace["AffineCoupling"](4, (8,))

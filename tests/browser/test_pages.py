@@ -1,15 +1,15 @@
 """Every built page in Chromium: light and dark, wide and narrow.
 
-A page is opened once per theme and width, and all tests look at it there.
+A page is opened once per theme and width, and everything is checked there.
 """
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -101,19 +101,6 @@ def browser():
         chromium.close()
 
 
-# wide over HTTP, narrow as a file: the book must open both ways
-VISITS = [
-    pytest.param(
-        (name, scheme, width),
-        id=f"{name}-{scheme}-{width}",
-        marks=pytest.mark.xdist_group(f"{name}-{scheme}-{width}"),
-    )
-    for name in PAGES
-    for width in (1280, 390)
-    for scheme in ("light", "dark")
-]
-
-
 @contextmanager
 def opened(browser, root, page, scheme="light", width=1280):
     """Open a page; also yield the list of what goes wrong on it."""
@@ -147,95 +134,79 @@ def opened(browser, root, page, scheme="light", width=1280):
     context.close()
 
 
-@pytest.fixture(scope="module", params=VISITS)
-def visit(request, browser, home):
-    name, scheme, width = request.param
-    root = home if width == 1280 else HTML.as_uri()
-    file = f"book/{name}.html"
-    with opened(browser, root, file, scheme, width) as (page, problems):
-        yield SimpleNamespace(
-            page=page, problems=problems, name=name, scheme=scheme, width=width
-        )
-
-
-def test_theme(visit):
-    theme = visit.page.evaluate("document.documentElement.dataset.theme")
-    assert theme == visit.scheme
-
-
-def test_text_is_rendered(visit):
-    page = visit.page
+def text_is_rendered(page):
     assert page.locator("mjx-merror").count() == 0
     assert page.locator("article h1").count() == 1
     assert page.inner_text("article h1").strip()
     prose = page.evaluate(PROSE)
     for stray in ("$$", r"\tag", "::::", "{doc}", "**", "<a id", "| --", "| —"):
         assert stray not in prose, stray
+    # "<torch._C.Generator object at 0x7f...>": end the cell with a semicolon
+    address = re.search(r"<[^<>]* at 0x\w+>", page.inner_text("article"))
+    assert not address, address
 
 
-def test_nothing_is_too_wide(visit):
-    overflow = visit.page.evaluate(
+def nothing_is_too_wide(page):
+    overflow = page.evaluate(
         "document.documentElement.scrollWidth - window.innerWidth"
     )
     assert overflow <= 0, f"the page is {overflow} pixels too wide"
-    assert visit.page.evaluate(CUT_OFF) == []
+    assert page.evaluate(CUT_OFF) == []
 
 
-def test_images_are_described(visit):
-    for image in visit.page.locator("article img").all():
+def images_are_described(page):
+    for image in page.locator("article img").all():
         assert (image.get_attribute("alt") or "").strip()
 
 
-def test_sliders_move_by_keyboard_mouse_and_play(visit):
-    for player in visit.page.locator(".dgm-player").all():
+def sliders_move_by_keyboard_mouse_and_play(page):
+    for player in page.locator(".dgm-player").all():
         player.scroll_into_view_if_needed()
         image, slider = player.locator("img"), player.locator("input")
         label = player.locator("output")
         start = image.get_attribute("src"), label.inner_text()
         slider.focus()
-        visit.page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
         assert image.get_attribute("src") != start[0]
         assert label.inner_text() != start[1]
         assert slider.get_attribute("aria-valuetext") == label.inner_text()
         box = slider.bounding_box()
         middle = box["y"] + box["height"] / 2
-        visit.page.mouse.click(box["x"] + box["width"] - 4, middle)
+        page.mouse.click(box["x"] + box["width"] - 4, middle)
         assert slider.input_value() == slider.get_attribute("max")
         assert image.get_attribute("src") != start[0]
         player.locator("button").click()
-        visit.page.wait_for_function(
+        page.wait_for_function(
             "slider => slider.value !== slider.max", arg=slider.element_handle()
         )
         player.locator("button").click()
 
 
-def test_solutions_start_hidden_and_open(visit):
-    for hidden in visit.page.locator("details.hide").all():
+def folded_cells_open(page):
+    for hidden in page.locator("details.hide").all():
         assert hidden.get_attribute("open") is None
         hidden.locator("summary").first.click()
         assert hidden.locator(".highlight").first.is_visible()
 
 
-def test_colab_button_points_at_the_notebook(visit):
-    links = visit.page.locator("a[href*='colab.research.google.com']")
-    assert bool(links.count()) == (visit.name in NOTEBOOKS)
+def colab_button_points_at_the_notebook(page, name):
+    links = page.locator("a[href*='colab.research.google.com']")
+    assert bool(links.count()) == (name in NOTEBOOKS)
     for link in links.all():
-        end = f"/blob/main/book/{visit.name}.ipynb"
+        end = f"/blob/main/book/{name}.ipynb"
         assert link.get_attribute("href").endswith(end)
 
 
-def test_accessibility(visit):
-    """Comes after the tests that need the page as it is: it thins it out."""
+def nobody_is_shut_out(page):
+    """Find no violation of WCAG A or AA; this thins the page out."""
     from axe_playwright_python.sync_playwright import Axe
 
-    if visit.width != 1280:  # the same elements and colours once more
-        return
-    visit.page.evaluate(THIN_OUT)
+    page.evaluate(THIN_OUT)
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
     # preload would ask for style sheets at addresses that do not exist
     run_only = {"type": "tag", "values": tags}
     options = {"runOnly": run_only, "preload": False}
-    report = Axe().run(visit.page, context="article", options=options)
+    report = Axe().run(page, context="article", options=options)
     violations = [
         (v["id"], [node["target"] for node in v["nodes"]][:3])
         for v in report.response["violations"]
@@ -244,9 +215,24 @@ def test_accessibility(visit):
     assert not violations
 
 
-def test_no_request_no_message_no_error(visit):
-    """The last look at a page: nothing went wrong in all of the above."""
-    assert not visit.problems
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page(browser, home, name, width, scheme):
+    """A narrow page is opened as a file: the book must open both ways."""
+    root, file = home if width == 1280 else HTML.as_uri(), f"book/{name}.html"
+    with opened(browser, root, file, scheme, width) as (page, problems):
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        assert theme == scheme
+        text_is_rendered(page)
+        nothing_is_too_wide(page)
+        images_are_described(page)
+        colab_button_points_at_the_notebook(page, name)
+        sliders_move_by_keyboard_mouse_and_play(page)
+        folded_cells_open(page)
+        if width == 1280:  # narrow: the same elements and colours once more
+            nobody_is_shut_out(page)
+        assert not problems
 
 
 def test_search_finds_dequantization(browser, home):
@@ -254,7 +240,8 @@ def test_search_finds_dequantization(browser, home):
     with opened(browser, home, address) as (page, problems):
         link = "#search-results a[href*='01_uniform_dequantization']"
         page.wait_for_selector(link, timeout=60_000)
-        assert not problems
+        # Sphinx's search misses the anchors of modules, and says so
+        assert not [p for p in problems if "Sphinx search" not in p]
 
 
 def test_index_leads_to_the_book(browser, home):

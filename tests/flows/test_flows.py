@@ -16,6 +16,20 @@ def case(request):
     return FLOWS[request.param].draw()
 
 
+def test_every_flow_of_the_library_is_a_case():
+    """A flow that nobody lists is a flow that nobody tests."""
+    tested = {
+        type(module)
+        for case in FLOWS.values()
+        for module in case.build().modules()
+    }
+    public = [getattr(flows, name) for name in flows.__all__]
+    library = {c for c in public if isinstance(c, type)}
+    missing = {c for c in library if issubclass(c, flows.Flow)} - tested
+    missing -= {flows.Flow, flows.OneWay}  # these have no map of their own
+    assert not missing, f"add to tests/support/cases.py: {missing}"
+
+
 def test_round_trip(case):
     properties.round_trip(*case)
 
