@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -29,9 +31,14 @@ def each(paths):
     return pytest.mark.parametrize("path", paths, ids=lambda p: p.stem)
 
 
+@cache
+def read(path):
+    """Read a notebook once for all tests, which leave it as it is."""
+    return nbformat.read(path, as_version=4)
+
+
 def cells(path, kind):
-    notebook = nbformat.read(path, as_version=4)
-    return [c for c in notebook.cells if c.cell_type == kind]
+    return [c for c in read(path).cells if c.cell_type == kind]
 
 
 def markdown(path):
@@ -44,9 +51,9 @@ def tags(cell):
 
 @each(PATHS)
 def test_valid_and_stripped(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     nbformat.validate(notebook)
-    stripped = nbformat.read(path, as_version=4)
+    stripped = deepcopy(notebook)
     tools.strip(stripped)
     tools.refresh(stripped, path.name, path.parent.name)
     assert stripped == notebook, "run `make notebooks`"
@@ -56,7 +63,7 @@ def test_valid_and_stripped(path):
 def test_badge_and_setup_follow_the_repository_url(path):
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     url = config["repository"]["url"]
-    first = nbformat.read(path, as_version=4).cells[0].source
+    first = read(path).cells[0].source
     expected = url.replace("https://github.com", "/github")
     assert f"colab.research.google.com{expected}/blob/" in first
     assert f"/{path.parent.name}/{path.name})" in first
@@ -178,7 +185,7 @@ def test_shape_of_a_chapter(path):
 
 @each(CHAPTERS)
 def test_every_exercise_has_a_hidden_solution_that_runs(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     exercises = 0
     for cell, following in zip(notebook.cells, notebook.cells[1:]):
         tail = cell.source.split("## Exercises")[-1]
@@ -194,7 +201,7 @@ def test_every_exercise_has_a_hidden_solution_that_runs(path):
 
 @each(PATHS)
 def test_nothing_of_the_scaffold_is_left(path):
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read(path).cells:
         assert "TODO" not in cell.source, cell.source
 
 
@@ -318,7 +325,7 @@ def test_setup_cell_runs_in_an_empty_folder(tmp_path):
 @each(PATHS)
 def test_text_and_back(path):
     """`notebooks.py text` loses nothing that `notebooks.py write` needs."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     text = tools.to_text(notebook)
     again = tools.from_text(text)
     assert tools.to_text(again) == text
