@@ -2,12 +2,15 @@
 
 import torch
 
-from dgm_course import flows
-from dgm_course.dequantization import Uniform
-from mutants import breaks
+from dgm_course import data, flows, verify
+from dgm_course.dequantization import Dequantized, Uniform
+from dgm_course.flows import histogram
+from mutants import breaks, rewrite
 
 
-@breaks("Proposition 1.6: uniform pixels: 8 - log2(1 - 2 alpha)")
+@breaks(
+    "Proposition 1.6: uniform pixels: 8 - log2(1 - 2 alpha)",
+)
 def drop_preprocessing(monkeypatch):
     """The logit returns no log-determinant."""
     forward = flows.Logit.forward
@@ -30,6 +33,61 @@ def forget_log_256(monkeypatch):
     monkeypatch.setattr(flows.Logit, "_log_slope", wrong)
 
 
+@breaks("Proposition 1.1: log-likelihood = const - D log sigma")
+def forget_to_normalize(monkeypatch):
+    """The frequencies of the grey values sum to two."""
+    right = data.histogram
+    monkeypatch.setattr(data, "histogram", lambda: 2 * right())
+
+
+narrow_spikes_are_low = rewrite(
+    "- 3 * math.log(s)\n",
+    "+ 3 * math.log(s)\n",
+    "Proposition 1.1: no difference for narrow spikes, D = 3",
+)
+one_dimension_too_many = rewrite(
+    "math.log(2 * math.pi) - 3 * math.log(s)\n",
+    "math.log(2 * math.pi) - 4 * math.log(s)\n",
+    "Proposition 1.1: (1.1) for D = 3, sigma = 0.1",
+)
+no_other_spike = rewrite(
+    "right = -math.log(8)",
+    "right = 2 - math.log(8)",
+    "Proposition 1.1: (1.1) for D = 3, sigma = 1",
+)
+
+
+@breaks("Theorem 1.2: P(x) is the integral of p over the cube")
+def widen_the_interval(monkeypatch):
+    """Quadrature weights of [-1, 1] on [0, 1]."""
+    right = verify.gauss_legendre
+
+    def wrong(n):
+        nodes, weights = right(n)
+        return nodes, 2 * weights
+
+    monkeypatch.setattr(verify, "gauss_legendre", wrong)
+
+
+best_noise = rewrite(
+    "exact_bound = (weights * log_p).sum(1) ",
+    "exact_bound = log_p.amax(1) ",
+    "Theorem 1.2: E_u log p(x + u) <= log P(x)",
+    "Theorem 1.3: average bound <= E log P(x)",
+)
+too_much_mass = rewrite(
+    "P = mixture.cdf(values + 1) - mixture.cdf(values)",
+    "P = 1.05 * (mixture.cdf(values + 1) - mixture.cdf(values))",
+    "Theorem 1.2: the P(x) sum to at most one",
+    "Theorem 1.3: E log P(x) <= -H(pi)",
+)
+forget_the_rest = rewrite(
+    "Q, c = P / P.sum(), P.sum()",
+    "Q, c = P / P.sum(), torch.ones(())",
+    "Theorem 1.3: E log P = -H - KL(pi || Q) + log c",
+)
+
+
 @breaks("Theorem 1.2: elbo(x) estimates E_u log p(x + u)")
 def wide_noise(monkeypatch):
     """Noise from [0, 2) instead of [0, 1)."""
@@ -40,9 +98,138 @@ def wide_noise(monkeypatch):
     monkeypatch.setattr(Uniform, "forward", wrong)
 
 
-# rows of check cells that no mutant breaks yet
-OWED = {
-    "Proposition 1.1: (1.1) for D = 3, sigma = 0.1",
-    "Theorem 1.3: E log P(x) <= -H(pi)",
+@breaks(
+    "Theorem 1.2: a few lines equal the library",
+    "Theorem 1.2: elbo(x) estimates E_u log p(x + u)",
+)
+def share_the_noise(monkeypatch):
+    """One u for all pixels of a picture."""
+
+    def wrong(self, x):
+        u = torch.rand(len(x), 1, dtype=x.dtype).expand_as(x)
+        return u, x.new_zeros(len(x))
+
+    monkeypatch.setattr(Uniform, "forward", wrong)
+
+
+@breaks("Theorem 1.2: each call draws its own noise")
+def keep_the_noise(monkeypatch):
+    """Noise that is drawn once and used in every call."""
+    kept = {}
+
+    def wrong(self, x):
+        return kept.setdefault(x.shape, torch.rand_like(x)), x.new_zeros(len(x))
+
+    monkeypatch.setattr(Uniform, "forward", wrong)
+
+
+@breaks(
+    "Theorem 1.2: exp of 4 samples' bound: P(x)",
+    "Theorem 1.2: 4 samples' bound <= log P(x)",
+)
+def forget_log_k(monkeypatch):
+    """The k-sample bound is the log of a sum."""
+
+    def wrong(self, x, k, context=None):
+        return torch.stack([self.elbo(x) for _ in range(k)]).logsumexp(0)
+
+    monkeypatch.setattr(Dequantized, "iw_bound", wrong)
+
+
+@breaks(
+    "Theorem 1.2: a few lines equal the library",
+    "Theorem 1.2: exp of 4 samples' bound: P(x)",
+    "Theorem 1.2: 4 samples' bound <= log P(x)",
+)
+def best_of_k(monkeypatch):
+    """The k-sample bound is the maximum of k."""
+
+    def wrong(self, x, k, context=None):
+        return torch.stack([self.elbo(x) for _ in range(k)]).amax(0)
+
+    monkeypatch.setattr(Dequantized, "iw_bound", wrong)
+
+
+@breaks("Theorem 1.2: and not below that of one")
+def mean_of_logs(monkeypatch):
+    """The k-sample bound is the worst of k."""
+
+    def wrong(self, x, k, context=None):
+        return torch.stack([self.elbo(x) for _ in range(k)]).amin(0)
+
+    monkeypatch.setattr(Dequantized, "iw_bound", wrong)
+
+
+gain_for_loss = rewrite(
+    "gap = -(weights",
+    "gap = (weights",
+    "Theorem 1.4: log P(x) - bound = KL(U || p(u|x))",
+    "Theorem 1.4: the gap is not negative",
+    "Corollary 1.5: lost: mean gap and KL(pi || P)",
+)
+shape_without_its_mass = rewrite(
+    "log_shape = log_p - P.log()[:, None] ",
+    "log_shape = log_p ",
+    "Theorem 1.4: p(u|x) is a density on the cube",
+)
+
+
+@breaks(
+    "Corollary 1.5: steps are constant on cubes",
+    "Corollary 1.5: steps reach -H(pi)",
+    "Corollary 1.5: and its ladj",
+    "Corollary 1.5: alone it scores as the table",
+)
+def forget_the_quantile(monkeypatch):
+    """The table's flow forgets the log-determinant of the last map."""
+    forward = flows.Histogram.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, ladj - 0.5 * z.square().sum(1)
+
+    monkeypatch.setattr(flows.Histogram, "forward", wrong)
+
+
+@breaks("Corollary 1.5: five lines equal the library")
+def wrong_tail(monkeypatch):
+    """The quantile of one tail stands for both."""
+    monkeypatch.setattr(
+        histogram,
+        "_quantile",
+        lambda below, above: torch.special.ndtri(torch.minimum(below, above)),
+    )
+
+
+not_lean = rewrite(
+    "lean = (1 + 0.2 *",
+    "lean = (1 + 0.0 *",
+    "Corollary 1.5: same P, not constant: less",
+)
+model_is_the_data = rewrite(
+    'less",\n              best,',
+    'less",\n              minus_entropy,',
     "Corollary 1.5: constant, but P is not pi: less",
-}
+)
+
+
+@breaks("Proposition 1.6: uniform over bytes: exactly 8")
+def half_a_bit(monkeypatch):
+    """A table of 256 alike values has 255."""
+    monkeypatch.setattr(
+        histogram,
+        "_pick",
+        lambda table, k: table.gather(1, k.long().T).T + 1 / 256,
+    )
+
+
+forget_d_log_a = rewrite(
+    "units.log_prob(a * y + b) + math.log(a)",
+    "units.log_prob(a * y + b)",
+    "Proposition 1.6: log p(y) = log p'(a y + b) + D log a",
+)
+other_event = rewrite(
+    "units.cdf(a * (values + 1) + b)",
+    "units.cdf(a * values + 1 + b)",
+    "Proposition 1.6: P(x) is the same in all units",
+)

@@ -1,18 +1,192 @@
 """Mutants of the errata: wrong code that would refute nothing."""
 
-# rows of check cells that no mutant breaks yet
-OWED = {
+import math
+
+import torch
+
+from dgm_course import flows, verify
+from dgm_course.dequantization import Uniform
+from dgm_course.vae import discrete
+from mutants import breaks, rewrite
+
+
+@breaks("Erratum 1.1: P(x) is the mean of p(y) over u")
+def widen_the_interval(monkeypatch):
+    """Quadrature weights of [-1, 1] on [0, 1]."""
+    right = verify.gauss_legendre
+
+    def wrong(n):
+        nodes, weights = right(n)
+        return nodes, 2 * weights
+
+    monkeypatch.setattr(verify, "gauss_legendre", wrong)
+
+
+random_numbers = rewrite(
+    "log_p = mixture.log_prob(values[:, None] + nodes)",
+    "log_p = torch.rand(20, 40).double().log()",
+    "Erratum 1.1: P(x) is the mean of p(y) over u",
+    "Erratum 1.2: p(u|x) is a density on the cube",
+)
+constant_on_cubes = rewrite(
+    "log_p = mixture.log_prob(values[:, None] + nodes)",
+    "log_p = (mixture.cdf(values + 1) - mixture.cdf(values)"
+    ").log()[:, None].expand(20, 40)",
     "Erratum 1.1: log p(y) exceeds log P(x) for some u",
-    "Erratum 1.2: p is not constant on any cube",
-    "Erratum 1.3: digits use more than two grey values",
-    "Erratum 1.4: and grows without bound",
-    "Erratum 4.1: reversed order: no such product",
-    "Erratum 5.1: one evaluation at z does not",
-    "Erratum 5.2: sigma(z) z + mu(x) is not x",
-    "Erratum 5.3: x = g(z) draws in D: no IAF",
+)
+halves_alike = rewrite(
+    "ends = mixture.cdf(values + 0.5)",
+    "ends = mixture.cdf(values) + P / 2",
+    "Erratum 1.2: but half of the cube has not half of it",
+)
+
+
+@breaks("Erratum 1.2: data side uniform: moment 1")
+def wide_noise(monkeypatch):
+    """Noise from [0, 2) instead of [0, 1)."""
+
+    def wrong(self, x):
+        return 2 * torch.rand_like(x), x.new_zeros(len(x))
+
+    monkeypatch.setattr(Uniform, "forward", wrong)
+
+
+@breaks("Erratum 1.3: {0, ..., 255}: 8 bits")
+def forget_the_quantile(monkeypatch):
+    """The table's flow forgets the log-determinant of its last map."""
+    forward = flows.Histogram.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, ladj - 0.5 * z.square().sum(1)
+
+    monkeypatch.setattr(flows.Histogram, "forward", wrong)
+
+
+@breaks("Erratum 1.4: vector u: below 0, sigma = 0.01")
+def share_the_noise(monkeypatch):
+    """One u for all pixels of a picture."""
+
+    def wrong(self, x):
+        u = torch.rand(len(x), 1, dtype=x.dtype).expand_as(x)
+        return u, x.new_zeros(len(x))
+
+    monkeypatch.setattr(Uniform, "forward", wrong)
+
+
+vector_noise = rewrite(
+    "scalar = u[:, :1].expand(-1, 2)",
+    "scalar = u",
+    "Erratum 1.4: scalar u: above 0, so above log P(x)",
+    "Erratum 1.4: and it grows by log 100, without bound",
+)
+product_in_this_order = rewrite(
+    "model = random_maf(3, 2, order)",
+    "model = random_maf(3, 1)",
+    "Erratum 4.1: reversed order: not quadratic in x_3",
+)
+product_in_the_other_order = rewrite(
+    "model = random_maf(3, 2, order)",
+    "model = random_maf(3, 1)\n"
+    "    turn = flows.Permutation.reverse(3)\n"
+    "    model.flow = flows.Compose(turn, model.flow)",
+    "Erratum 4.1: same order: log p is quadratic in x_3",
+    "Erratum 4.1: reversed order: not quadratic in x_1",
+)
+
+
+@breaks(
+    "Erratum 5.1: z from x, first pair: 1 evaluation",
+    "Erratum 5.3: z = f(x) draws in 1 evaluation",
+)
+def evaluate_twice(monkeypatch):
+    """MAF's forward calls its network twice."""
+    forward = flows.MAF.forward
+
+    def wrong(self, x, context=None):
+        forward(self, x, context)
+        return forward(self, x, context)
+
+    monkeypatch.setattr(flows.MAF, "forward", wrong)
+
+
+parameters_of_z = rewrite(
+    "(mean, scale), (_, scale_z) = hatted(x), hatted(z)",
+    "(mean, scale), (_, scale_z) = hatted(z), hatted(x)",
+    "Erratum 5.2: x = sigma(x) z + mu(x)",
+)
+unbiased_variance = rewrite(
+    "correction=0",
+    "correction=1",
     "Erratum 5.4: MLE of the variance: (n - 1) / n",
-    "Erratum 5.5: scale 0 maps all z to one point",
+    "Erratum 5.4: so it is biased",
+)
+
+
+@breaks(
+    "Erratum 5.5: the masked form is the coupling",
+    "Erratum 5.5: sigma_i = 1 for i <= d",
+)
+def scale_five(monkeypatch):
+    """The scale of every conditional is five times too large."""
+    right = flows.Affine.log_scale
+    monkeypatch.setattr(
+        flows.Affine,
+        "log_scale",
+        lambda self, raw: right(self, raw) + math.log(5),
+    )
+
+
+one_step = rewrite(
+    "random_maf(3, 2, order).flow)",
+    "random_maf(3, 1).flow)",
+    "Erratum 5.6: reversed in between: no such step",
+)
+changed_order = rewrite(
+    'bend("same")',
+    'bend("reverse")',
+    "Erratum 5.6: same order: affine in z_3, one step",
+)
+
+
+@breaks("Erratum 5.7: 5 points: a finite likelihood")
+def flip_scaling(monkeypatch):
+    """The elementwise scaling returns minus its log-determinant."""
+    forward = flows.ElementwiseAffine.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, -ladj
+
+    monkeypatch.setattr(flows.ElementwiseAffine, "forward", wrong)
+
+
+a_density = rewrite(
+    "- (noise.cdf(low + h) - noise.cdf(low)).log().mean()",
+    "- noise.log_prob(low).mean()",
+    "Erratum 5.7: and a KL without limit, h = 1e-03",
+)
+
+
+@breaks(
     "Erratum 8.1: with the log it is the ELBO",
-    "Erratum 8.2: it is not the mean",
-    "Erratum 8.3: and yet p(x) - L >= 1",
-}
+    "Erratum 8.2: the integral is the sum",
+)
+def add_the_kl(monkeypatch):
+    """The bound adds the divergence from the prior."""
+    monkeypatch.setattr(
+        discrete.DiscreteVAE,
+        "elbo",
+        property(lambda toy: toy.reconstruction + toy.kl),
+    )
+
+
+@breaks("Erratum 8.3: any other: it is the divergence")
+def swap_kl(monkeypatch):
+    """KL(p || q) in the place of KL(q || p)."""
+    right = discrete._kl
+
+    def wrong(q, p):
+        return right(*torch.broadcast_tensors(p, q))
+
+    monkeypatch.setattr(discrete, "_kl", wrong)
