@@ -55,10 +55,14 @@ def export(
         "metadata": {"dgm": {"assignment": assignment}},
         "cells": [{**cell, "id": f"c{i}"} for i, cell in enumerate(cells)],
     }
+    lacks = _missing(parts, cells, names, ran)
+    lacking = {line.split(":")[0].strip() for line in lacks}
+    if lacking == {part.id for part in parts}:
+        print(f"Nothing of {assignment} is answered yet: nothing was written.")
+        return None
     path = Path(assignment + SUFFIX).resolve()
     path.write_text(json.dumps(submission, indent=1), encoding="utf-8")
     print(f"Wrote {path}\nfrom {origin}.")
-    lacks = _missing(parts, cells, names, ran)
     print("\n".join(lacks) if lacks else "Nothing is missing from it.")
     print("Hand in this file. What counts is what it holds, not what ran here.")
     _download(path)

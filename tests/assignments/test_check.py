@@ -219,6 +219,15 @@ def test_export_of_nothing_writes_nothing(folder, capsys):
     assert os.listdir(folder) == []
 
 
+def test_export_of_an_untouched_notebook_writes_nothing(folder, capsys):
+    """The book and the tests run it too: they leave no file behind."""
+    cells = [("code", BLANK), ("markdown", ANSWER)]
+    save(folder / "mine.ipynb", *cells)
+    run(BLANK, 'check.export("a1")')
+    assert "Nothing of a1 is answered yet" in capsys.readouterr().out
+    assert os.listdir(folder) == ["mine.ipynb"]
+
+
 def test_export_refuses_what_is_no_notebook(folder):
     (folder / "x.ipynb").write_text("{}")
     with pytest.raises(ValueError, match=r"x\.ipynb is no notebook"):
@@ -251,7 +260,10 @@ def test_export_needs_no_other_package(folder):
         "check.export('a1')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=99
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "a1.q1: passed" in done.stdout and "Wrote" in done.stdout
