@@ -32,6 +32,12 @@ from dgm_course.flows import (
     maf,
 )
 from dgm_course.nn import MLP, ConvNet, GatedNet
+from dgm_course.reversible import (
+    HalfStep,
+    IRevNet,
+    ReversibleBlock,
+    ReversibleSequence,
+)
 
 from . import randomize
 
@@ -114,6 +120,12 @@ def dequantizer():
     )
 
 
+def reversible():
+    """Blocks and a half step; Jacobians are taken with stored activations."""
+    blocks = [ReversibleBlock(MLP(3, (8,), 3), MLP(3, (8,), 3)) for _ in "12"]
+    return ReversibleSequence(*blocks, HalfStep(MLP(3, (8,), 3)), store=True)
+
+
 PICTURE = (2, 4, 4)
 
 FLOWS = {
@@ -185,6 +197,11 @@ FLOWS = {
     ),
     "two levels": Case(two_levels, shape=PICTURE),
     "two levels, picture": Case(lambda: two_levels(3), (3, 4, 4), PICTURE),
+    "reversible": Case(reversible, shape=(6,)),
+    "i-RevNet": Case(
+        lambda: IRevNet(PICTURE, (1, 2), (16, 16), store=True).flow().eval(),
+        shape=PICTURE,
+    ),
     "dequantizer": Case(
         dequantizer, (3, 4, 4), PICTURE, lambda *s: inside(*s, levels=1)
     ),

@@ -1,0 +1,290 @@
+"""RevNet and the ResNet that it is measured against, for small pictures.
+
+Gomez, Ren, Urtasun and Grosse, "The Reversible Residual Network", 2017; He,
+Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .sequence import ReversibleBlock, ReversibleSequence, halves
+
+
+class Residual(nn.Sequential):
+    """Normalize, ReLU, convolve: twice 3x3, or 1x1, 3x3 and 1x1.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: 2 halves height and width.
+        bottleneck: Three convolutions, the first two with ``outputs / 4``
+            channels.
+
+    Shape:
+        (B, inputs, H, W) to (B, outputs, H / stride, W / stride), rounded up.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, bottleneck: bool
+    ) -> None:
+        plan = [(outputs, 3, stride), (outputs, 3, 1)]
+        if bottleneck:
+            inner = outputs // 4
+            plan = [(inner, 1, 1), (inner, 3, stride), (outputs, 1, 1)]
+        layers: list[nn.Module] = []
+        for width, size, step in plan:
+            layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
+            layers.append(convolution(inputs, width, size, step))
+            inputs = width
+        super().__init__(*layers)
+
+
+class Shortcut(nn.Module):
+    """The identity, brought to another size.
+
+    Average pooling and channels of zeros, or, beside a bottleneck, a learned
+    projection. Arguments and shape as :class:`Residual`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, bottleneck: bool
+    ) -> None:
+        super().__init__()
+        self.stride, self.more = stride, outputs - inputs
+        self.project = None
+        if bottleneck and (stride > 1 or self.more):
+            self.project = convolution(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bring x to the size of the residual."""
+        if self.project is not None:
+            return self.project(x)
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        return F.pad(x, (0, 0, 0, 0, 0, self.more))
+
+
+class Unit(nn.Module):
+    """shortcut(x) + residual(x). Arguments and shape as :class:`Residual`."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, bottleneck: bool
+    ) -> None:
+        super().__init__()
+        self.shortcut = Shortcut(inputs, outputs, stride, bottleneck)
+        self.residual = Residual(inputs, outputs, stride, bottleneck)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the block computes."""
+        return self.shortcut(x) + self.residual(x)
+
+
+class ReversibleUnit(nn.Module):
+    """y1 = S1(x1) + F(x2), y2 = S2(x2) + G(y1), where the shortcuts S resize.
+
+    The first block of a stage: it cannot be undone, so its activations are
+    stored (Gomez et al., 2017, section 3.2). Arguments and shape as
+    :class:`Residual`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, bottleneck: bool
+    ) -> None:
+        super().__init__()
+        sizes = inputs // 2, outputs // 2, stride, bottleneck
+        self.shortcuts: Any = nn.ModuleList(Shortcut(*sizes) for _ in "12")
+        self.f = Residual(*sizes)
+        half = outputs // 2
+        self.g = Residual(half, half, 1, bottleneck)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply F, then G."""
+        x1, x2 = halves(x)
+        first, second = self.shortcuts
+        y1 = first(x1) + self.f(x2)
+        return torch.cat([y1, second(x2) + self.g(y1)], dim=1)
+
+
+class Classifier(nn.Module):
+    """A convolution, stages of blocks, the mean over places, a linear layer.
+
+    Every stage but the first halves the size of the picture.
+
+    Args:
+        blocks: Number of blocks in each stage.
+        widths: Channels of each stage; those of the first convolution are
+            the first of them.
+        bottleneck: Blocks of 1x1, 3x3 and 1x1 convolutions, with four times
+            the channels between them.
+        channels: Channels of a picture.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: If there is not one width for each stage, or a number is
+            below 1.
+
+    Shape:
+        (B, channels, H, W) to logits (B, classes).
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        widths: Sequence[int],
+        bottleneck: bool = False,
+        channels: int = 3,
+        classes: int = 10,
+    ) -> None:
+        super().__init__()
+        if len(blocks) != len(widths) or min([*blocks, *widths], default=0) < 1:
+            raise ValueError(
+                f"blocks = {list(blocks)}, widths = {list(widths)}; expected "
+                "one number of blocks and one width for each stage, at least 1"
+            )
+        inputs = widths[0]
+        layers: list[nn.Module] = [convolution(channels, inputs, 3, 1)]
+        for i, (count, width) in enumerate(zip(blocks, widths)):
+            outputs = 4 * width if bottleneck else width
+            stride = 2 if i > 0 else 1
+            layers += self.stage(count, inputs, outputs, stride, bottleneck)
+            inputs = outputs
+        self.layers: Any = nn.ModuleList(layers)
+        self.norm = nn.BatchNorm2d(inputs)
+        self.head = nn.Linear(inputs, classes)
+
+    def stage(
+        self,
+        count: int,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        bottleneck: bool,
+    ) -> list[nn.Module]:
+        """Return the blocks of one stage, ``count`` of them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of the classes."""
+        for layer in self.layers:
+            x = layer(x)
+            x = x[0] if isinstance(x, tuple) else x  # a flow's value
+        return self.head(self.norm(x).relu().mean((2, 3)))
+
+
+class ResNet(Classifier):
+    """A residual network with pre-activation; arguments as Classifier."""
+
+    def stage(self, count, inputs, outputs, stride, bottleneck):
+        """A block that resizes, and blocks that do not."""
+        first = Unit(inputs, outputs, stride, bottleneck)
+        return [first] + [
+            Unit(outputs, outputs, 1, bottleneck) for _ in range(count - 1)
+        ]
+
+    @classmethod
+    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10):
+        """The networks of the papers: 32, 110 or 164 layers.
+
+        Raises:
+            ValueError: For any other depth.
+        """
+        return cls(*size_of(depth, RESNETS), channels, classes)
+
+
+class RevNet(Classifier):
+    """The same with reversible blocks; arguments as Classifier.
+
+    ``widths`` count the channels of both halves. Stored are the activations
+    of the first block of a stage, which resizes, and one activation a stage.
+
+    Attributes:
+        store: Keep all activations, as plain autograd does; may be set.
+
+    Raises:
+        ValueError: If a width is odd.
+    """
+
+    def __init__(
+        self, blocks, widths, bottleneck=False, channels=3, classes=10
+    ):
+        if any(width % 2 for width in widths):
+            raise ValueError(
+                f"widths = {list(widths)}: expected even numbers, two halves"
+            )
+        super().__init__(blocks, widths, bottleneck, channels, classes)
+
+    def stage(self, count, inputs, outputs, stride, bottleneck):
+        """A block that resizes, where one must, and a reversible sequence."""
+        first: list[nn.Module] = []
+        if stride > 1 or inputs != outputs:
+            first = [ReversibleUnit(inputs, outputs, stride, bottleneck)]
+        size = outputs // 2, outputs // 2, 1, bottleneck
+        blocks = [
+            ReversibleBlock(Residual(*size), Residual(*size))
+            for _ in range(count - len(first))
+        ]
+        return first + ([ReversibleSequence(*blocks)] if blocks else [])
+
+    @property
+    def store(self) -> bool:
+        """Whether all activations are kept."""
+        return any(s.store for s in self._sequences())
+
+    @store.setter
+    def store(self, value: bool) -> None:
+        for sequence in self._sequences():
+            sequence.store = value
+
+    def _sequences(self) -> list[ReversibleSequence]:
+        return [s for s in self.layers if isinstance(s, ReversibleSequence)]
+
+    @classmethod
+    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10):
+        """The networks of the paper (table 1): 38, 110 or 164 layers.
+
+        Raises:
+            ValueError: For any other depth.
+        """
+        return cls(*size_of(depth, REVNETS), channels, classes)
+
+
+# layers: blocks and widths of the stages, bottleneck
+RESNETS = {
+    32: ((5, 5, 5), (16, 32, 64), False),
+    110: ((18, 18, 18), (16, 32, 64), False),
+    164: ((18, 18, 18), (16, 32, 64), True),
+}
+REVNETS = {
+    38: ((3, 3, 3), (32, 64, 112), False),
+    110: ((9, 9, 9), (32, 64, 128), False),
+    164: ((9, 9, 9), (32, 64, 128), True),
+}
+
+
+def size_of(depth: int, table: dict[int, Any]) -> Any:
+    """Look up the size of a network of the papers.
+
+    Raises:
+        ValueError: If there is none of this depth.
+    """
+    if depth not in table:
+        raise ValueError(
+            f"depth = {depth}; expected one of {', '.join(map(str, table))}, "
+            "or build the network from blocks and widths"
+        )
+    return table[depth]
+
+
+def convolution(inputs: int, outputs: int, size: int, stride: int) -> nn.Conv2d:
+    """Return a convolution without bias, for a normalization follows it."""
+    layer = nn.Conv2d(
+        inputs, outputs, size, stride, padding=size // 2, bias=False
+    )
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
