@@ -225,14 +225,13 @@ def _definitions(sources: Sequence[str]) -> dict[str, ast.FunctionDef]:
 
 
 def _is_blank(function: ast.FunctionDef) -> bool:
-    """Tell whether a body begins with the ellipsis of the student's version."""
-    for node in function.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if node.value.value is Ellipsis:
-                return True
-            continue  # a docstring
-        return False
-    return True
+    """Tell whether the dots of the student's version are still there."""
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is Ellipsis
+        for node in function.body
+    )
 
 
 def _answer(cells: list[dict[str, Any]], question: str) -> str:
@@ -240,12 +239,16 @@ def _answer(cells: list[dict[str, Any]], question: str) -> str:
     found, inside = [], False
     for cell in cells:
         text = cell["source"]
+        if cell["cell_type"] != "markdown":
+            inside = False
+            continue
         heading = re.search(
             rf"^#+ *Answer {re.escape(question)}\b.*$", text, re.M
         )
         if heading:
             inside, text = True, text[heading.end() :]
-        inside = inside and cell["cell_type"] == "markdown"
+        elif re.match(r"#{1,3}\s", text):
+            inside = False  # as the grader reads it
         if inside:
             found.append(text.replace(EMPTY, "").strip())
             found += ["(a picture)"] * bool(cell.get("attachments"))

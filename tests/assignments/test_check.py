@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from dgm_course import check
 from dgm_course.grading import export
 
+ROOT = Path(__file__).parents[2]
 RIGHT = '''
 import math
 def bits_per_dim(log_density, dim, levels):
@@ -226,6 +228,26 @@ def test_export_of_an_untouched_notebook_writes_nothing(folder, capsys):
     run(BLANK, 'check.export("a1")')
     assert "Nothing of a1 is answered yet" in capsys.readouterr().out
     assert os.listdir(folder) == ["mine.ipynb"]
+
+
+@pytest.mark.parametrize("name", ["a1", "a3", "a5"])
+def test_the_real_notebooks_lack_everything_but_what_was_done(
+    folder, name, capsys
+):
+    (path,) = (ROOT / "assignments").glob(f"{name}_[!s]*.ipynb")
+    (folder / "mine.ipynb").write_bytes(path.read_bytes())
+    run(f'check.export("{name}", notebook="mine.ipynb")')
+    assert f"Nothing of {name} is answered yet" in capsys.readouterr().out
+    made = json.loads(path.read_text())
+    answers = [c for c in made["cells"] if "# Answer" in c["source"][0]]
+    answers[0]["source"] = [f"### Answer {name}.w1\n", "\n", "So it is."]
+    (folder / "mine.ipynb").write_text(json.dumps(made))
+    run(f'check.export("{name}", notebook="mine.ipynb")')
+    said = capsys.readouterr().out
+    assert f"{name}.w2: no written answer" in said
+    assert f"{name}.w1" not in said
+    for function in ("train", "log_prob", "sample"):
+        assert f"{function} is not answered yet" in said
 
 
 def test_export_refuses_what_is_no_notebook(folder):
