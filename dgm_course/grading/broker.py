@@ -19,7 +19,9 @@ from .sandbox import Process, Sandbox
 
 FRAME = 1 << 24  # bytes of an answer
 START = 60.0  # seconds until a worker must be ready, on a busy machine
-WALL = 4.0  # seconds of the clock for each CPU second, and as much again
+# seconds of the clock for each CPU second, and as much again; what a process
+# of a crowded machine stands in line is not counted
+WALL = 4.0
 TICK = 0.1  # seconds between two looks at what a sandbox uses
 
 
@@ -95,6 +97,7 @@ class Session:
     def _deadline(self, seconds: float, wall: float | None = None) -> None:
         self.cpu_end = self.process.usage()[0] + seconds
         self.wall_end = time.monotonic() + (wall or WALL * (1 + seconds))
+        self.waited = self.process.waited()
         self.seconds = seconds
 
     def _send(self, frame: bytes) -> None:
@@ -134,7 +137,7 @@ class Session:
         """Wait a moment for a pipe; end a sandbox that used too much."""
         to_write, to_read = ([pipe], []) if writing else ([], [pipe])
         if any(select.select(to_read, to_write, [], TICK)):
-            if time.monotonic() > self.wall_end:  # drop by drop
+            if self._is_late():  # drop by drop
                 raise self._lost("no answer in time")
             return True
         if self.process.process.poll() is not None:
@@ -142,11 +145,15 @@ class Session:
         cpu, memory = self.process.usage()
         if cpu > self.cpu_end:
             raise self._lost(f"no answer within {self.seconds:g} CPU seconds")
-        if time.monotonic() > self.wall_end:
+        if self._is_late():
             raise self._lost("no answer in time")
         if memory > self.memory:
             raise self._lost(f"more than {self.memory >> 20} MB of memory")
         return False
+
+    def _is_late(self) -> bool:
+        late = time.monotonic() - self.wall_end
+        return late > 0 and late > self.process.waited() - self.waited
 
     def _lost(self, reason: str) -> Lost:
         self.process.end()

@@ -276,6 +276,10 @@ class Process:
         """Return CPU seconds and bytes of memory of the whole tree."""
         return usage.of_tree(self.process.pid)
 
+    def waited(self) -> float:
+        """Return seconds for which it stood in line for a processor."""
+        return usage.waited(self.process.pid)
+
     def end(self) -> int:
         """Kill the sandbox and all in it; return bubblewrap's exit status."""
         if self.process.poll() is None:

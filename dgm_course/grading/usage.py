@@ -39,6 +39,22 @@ def of_tree(pid: int) -> tuple[float, int]:
     return seconds, kilobytes * 1024
 
 
+def waited(pid: int) -> float:
+    """Return seconds in which a process was ready and another one ran.
+
+    The longest of the process and its descendants; 0 where the kernel does
+    not count.
+    """
+    longest = 0
+    for one in tree(pid):
+        try:
+            text = Path(f"/proc/{one}/schedstat").read_text()
+            longest = max(longest, int(text.split()[1]))
+        except (OSError, IndexError, ValueError):
+            continue
+    return longest / 1e9
+
+
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/PID/stat after the name, which may hold anything."""
     try:
