@@ -56,7 +56,7 @@ def setup_cell() -> str:
         "import importlib.util\n\n"
         'if importlib.util.find_spec("dgm_course") is None:\n'
         f'    course = "git+{url}"\n'
-        "    %pip install --quiet --no-deps $course"
+        "    %pip install --quiet --no-deps $course constriction"
     )
 
 

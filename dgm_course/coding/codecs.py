@@ -161,7 +161,7 @@ class DequantizedBitsBack(Codec):
         ValueError: If it has other parts.
     """
 
-    noise_bits = 18
+    noise_bits = 26
 
     def __init__(self, model: Dequantized, shape: Sequence[int]) -> None:
         if not isinstance(model.dequantizer, Uniform):
@@ -172,7 +172,7 @@ class DequantizedBitsBack(Codec):
         self.shape = tuple(shape)
         density = copy.deepcopy(model.model).double().cpu().eval()
         self.density = LocalBitsBack(density, self.noise_bits)
-        self.borrowed = 48 * density.base.dim
+        self.borrowed = 80 * density.base.dim
 
     def push(self, stack, x):
         """Write one object."""

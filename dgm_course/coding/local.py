@@ -20,7 +20,11 @@ from .stack import Stack
 
 
 class LocalBitsBack:
-    """Writes and reads points y of a grid.
+    """Writes and reads points y of a grid inside the cells of integers.
+
+    A flow may bend sharply between two integers, where a table of
+    frequencies has its steps, so s shrinks near them: given by y on one side
+    and by f^{-1}(z) on the other, which hardly differ.
 
     The whole Jacobian is computed, a pass over D copies of the point: for D
     up to about a thousand.
@@ -33,8 +37,8 @@ class LocalBitsBack:
         ValueError: If the base is another one.
     """
 
-    noise = 2.0**-12  # s, in units of y
-    step = 2.0**-24  # of the grid of z
+    widest = 2.0**-20  # s, in units of y
+    step = 2.0**-48  # of the grid of z
 
     def __init__(self, model: FlowModel, grid_bits: int) -> None:
         if not isinstance(model.base, StandardNormal):
@@ -70,18 +74,19 @@ class LocalBitsBack:
         """Go through z ~ N(f(y), s^2 J J') variable by variable.
 
         Given those before it, each is normal: with the Cholesky factor L of
-        J J', z_i = f_i + s sum_j L_ij e_j, and e_j is known from z_j.
+        the covariance z_i = f_i + sum_j L_ij e_j, and e_j is known from z_j.
         """
-        point = torch.from_numpy(y * self.grid).view(1, *shape)
+        values = (y + 0.5) * self.grid  # never on the border of a cell
+        point = torch.from_numpy(values).view(1, *shape)
         with torch.no_grad():
             center = self.model.flow(point)[0].flatten().numpy()
         # one copy of the point per output: row i becomes the gradient of z_i
         copies = point.expand(len(y), *shape).clone().requires_grad_()
         outputs = self.model.flow(copies)[0].flatten(1).diagonal()
         (jacobian,) = torch.autograd.grad(outputs.sum(), copies)
-        jacobian = jacobian.flatten(1)
+        jacobian = jacobian.flatten(1) * torch.from_numpy(self._noise(values))
         square = jacobian @ jacobian.T
-        factor = self.noise * torch.linalg.cholesky(square).numpy()
+        factor = torch.linalg.cholesky(square).numpy()
         z, e = np.zeros(len(y), dtype=np.int64), np.zeros(len(y))
         for i in range(len(y)):
             mean = center[i] + factor[i, :i] @ e[:i]
@@ -96,7 +101,11 @@ class LocalBitsBack:
         """Return mean and std of y given z, in steps of the grid."""
         code = torch.from_numpy(z * self.step)[None]
         y = self.model.flow.inverse(code)[0].flatten().numpy()
-        return y / self.grid, np.full(len(z), self.noise / self.grid)
+        return y / self.grid - 0.5, self._noise(y) / self.grid
+
+    def _noise(self, y: np.ndarray) -> np.ndarray:
+        """Return s: 1/32 of the way to the next integer, and not too wide."""
+        return np.minimum(np.abs(y - np.rint(y)) / 32, self.widest) + 2.0**-26
 
     def _base(self, dim: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(dim), np.full(dim, 1 / self.step)

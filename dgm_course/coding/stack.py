@@ -85,12 +85,19 @@ class Stack:
         return self._pop(_MODEL.Categorical(perfect=False), p)
 
     def push_uniform(self, x: np.ndarray, bits: int) -> None:
-        """Write integers of [0, 2^bits), with at most 24 bits each."""
-        self._push(x, _MODEL.Uniform(2**bits))
+        """Write integers of [0, 2^bits)."""
+        for low in range(0, bits, 16):  # the coder takes 24 bits at most
+            some = min(16, bits - low)
+            part = (x >> low) & ((1 << some) - 1)
+            self._push(part, _MODEL.Uniform(2**some))
 
     def pop_uniform(self, n: int, bits: int) -> np.ndarray:
         """Read n such integers."""
-        return self._pop(_MODEL.Uniform(2**bits), n)
+        x = np.zeros(n, dtype=np.int64)
+        for low in reversed(range(0, bits, 16)):
+            some = min(16, bits - low)
+            x += self._pop(_MODEL.Uniform(2**some), n) << low
+        return x
 
     def push_normal(
         self, k: np.ndarray, mean: np.ndarray, std: np.ndarray
