@@ -6,6 +6,7 @@ import torch
 
 from dgm_course import flows, verify
 from dgm_course.dequantization import Uniform
+from dgm_course.reversible import ReversibleBlock
 from dgm_course.vae import discrete
 from mutants import breaks, rewrite
 
@@ -20,6 +21,22 @@ def widen_the_interval(monkeypatch):
         return nodes, 2 * weights
 
     monkeypatch.setattr(verify, "gauss_legendre", wrong)
+
+
+@breaks(
+    "Erratum 3.1: x2 = y2 - G(y1), x1 = y1 - F(x2)",
+    "Erratum 3.1: the slide's way back is not x",
+)
+def swap_f_and_g(monkeypatch):
+    """A reversible block applies G, then F."""
+
+    def wrong(self, x, context=None):
+        x1, x2 = x.chunk(2, dim=1)
+        y1 = x1 + self.g.net(x2)
+        y = torch.cat([y1, x2 + self.f.net(y1)], dim=1)
+        return y, x.new_zeros(len(x))
+
+    monkeypatch.setattr(ReversibleBlock, "forward", wrong)
 
 
 random_numbers = rewrite(
