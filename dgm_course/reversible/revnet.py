@@ -194,7 +194,8 @@ class ResNet(Classifier):
         Raises:
             ValueError: For any other depth.
         """
-        return cls(*size_of(depth, RESNETS), channels, classes)
+        blocks, widths, bottleneck = size_of(depth, RESNETS)
+        return cls(blocks, widths, bottleneck, channels, classes)
 
 
 class RevNet(Classifier):
@@ -251,7 +252,8 @@ class RevNet(Classifier):
         Raises:
             ValueError: For any other depth.
         """
-        return cls(*size_of(depth, REVNETS), channels, classes)
+        blocks, widths, bottleneck = size_of(depth, REVNETS)
+        return cls(blocks, widths, bottleneck, channels, classes)
 
 
 # layers: blocks and widths of the stages, bottleneck

@@ -6,6 +6,7 @@ Backpropagation Without Storing Activations", 2017.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -229,7 +230,7 @@ class _Forgetful(torch.autograd.Function):
             del a
         del c
         inputs = [b, *weights] if needs_b else [*weights]
-        grads = [None] * len(inputs)
+        grads: Sequence[Tensor | None] = [None] * len(inputs)
         if value.requires_grad:
             grads = torch.autograd.grad(
                 value, inputs, gradient.to(value.dtype), allow_unused=True
