@@ -49,7 +49,7 @@ class Autoregressive(Codec):
     """Symbol by symbol, each with its conditional distribution.
 
     Args:
-        logits: Maps objects (1, *shape) to (1, D, K): row i holds the
+        logits: Maps objects ``(1, *shape)`` to (1, D, K): row i holds the
             unnormalized log-probabilities of symbol i and may depend on the
             symbols before it alone.
         shape: Shape of one object; D is the product.
