@@ -128,7 +128,7 @@ def opened(browser, root, page, scheme="light", width=1280):
     page.on("response", response)
     page.goto(address, wait_until="load")
     if page.locator("span.math, div.math").count():
-        page.wait_for_selector("mjx-container", timeout=60_000)
+        page.wait_for_selector("article mjx-container", timeout=60_000)
         page.wait_for_function("MathJax.startup.promise.then(() => true)")
     yield page, problems
     context.close()
