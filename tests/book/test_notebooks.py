@@ -175,7 +175,8 @@ def test_check_cells_print_passing_rows_only(path):
 def test_shape_of_a_chapter(path):
     code = "\n".join(c.source for c in cells(path, "code"))
     text = markdown(path)
-    for part in ("plots.show_source(", "explore(", "profile(", "fit("):
+    parts = ("plots.show_source(", "explore(", "live(", "profile(", "fit(")
+    for part in parts:
         assert part in code, part
     assert "verify.show_measured()" in code
     headings = re.findall(r"^## (.*)", text, re.M)
