@@ -170,28 +170,43 @@ def test_memory_is_limited_without_control_groups(monkeypatch, sandbox):
         session.close()
 
 
+def first_closed(path):
+    """Return the topmost folder on the way that others cannot pass."""
+    way = [*reversed(path.parents), path]
+    return next((p for p in way if not p.stat().st_mode & 0o001), None)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to be another user")
 def test_it_holds_for_an_ordinary_user(tmp_path):
-    """As nobody, who gets to see where Python is installed."""
-    prefix = environment.prefix()
-    top = Path("/", prefix.parts[1])
+    """As nobody, who gets to see Python and the project, and no more of a
+    folder that is closed to others, such as the home of root."""
     program = (
         "from dgm_course.grading import selftest, cgroups\n"
         "assert cgroups._parents() == ()\n"
         "selftest.verify()\n"
         "print('holds')"
     )
-    script = f"""
-set -e
-if [ {top} != /usr ] && [ ! -r {prefix} -o -O {top} ]; then
-  mkdir -p {tmp_path}/python && mount --bind {prefix} {tmp_path}/python
-  mount -t tmpfs -o mode=755 tmpfs {top}
-  mkdir -p {prefix} && mount --bind {tmp_path}/python {prefix}
-fi
-exec setpriv --reuid 65534 --regid 65534 --clear-groups \\
-  env -i PATH="$PATH" PYTHONPATH={ROOT} {sys.executable} -c "$0"
-"""
-    # a home of root is closed to others: here it holds Python and no more
+    groups = {}
+    for path in (environment.prefix(), ROOT, Path(sys.prefix)):
+        closed = first_closed(path)
+        if closed is not None:
+            groups.setdefault(closed, []).append(path)
+    lines = ["set -e"]
+    for closed, paths in groups.items():
+        kept = {
+            path: tmp_path / f"{len(lines)}-{k}" for k, path in enumerate(paths)
+        }
+        for path, there in kept.items():
+            there.mkdir(exist_ok=True)
+            lines.append(f"mount --bind {path} {there}")
+        lines.append(f"mount -t tmpfs -o mode=755 tmpfs {closed}")
+        for path, there in kept.items():
+            lines += [f"mkdir -p {path}", f"mount --bind {there} {path}"]
+    lines.append(
+        "exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i "
+        f'PATH="$PATH" PYTHONPATH={ROOT} {sys.executable} -c "$0"'
+    )
+    script = "\n".join(lines)
     run = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, program],
         capture_output=True,
