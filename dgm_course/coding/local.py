@@ -1,7 +1,7 @@
 """Local bits back: a code for points under the density of any flow.
 
 Ho, Lohn and Abbeel, "Compression with Flows via Local Bits-Back Coding",
-2019 (section 3.2, the black-box algorithm). A flow f has no distribution
+2019 (the black-box algorithm). A flow f has no distribution
 function to code with, but near a point it is a linear map. So read
 z ~ N(f(y), s^2 J J') off the stack, write y under N(f^{-1}(z), s^2 I), then z
 under the base: the stack grows by -log p(y), up to the curvature of f over
@@ -31,7 +31,7 @@ class LocalBitsBack:
 
     Args:
         model: A flow in float64 whose base is N(0, I).
-        grid_bits: y is a multiple of 2^-grid_bits.
+        grid_bits: y is the middle of an interval of length 2^-grid_bits.
 
     Raises:
         ValueError: If the base is another one.

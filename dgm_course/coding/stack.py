@@ -62,7 +62,7 @@ class Stack:
         Right after a push the top of the stack is the quantile of the symbol
         that was pushed. A sample read off it would depend on that symbol,
         and a chain of them would be no samples at all (Townsend et al.,
-        2019, section 2.5, on clean bits).
+        2019, on clean bits).
         """
         count = bits // 16
         mask = np.random.default_rng(key).integers(1 << 16, size=count)
