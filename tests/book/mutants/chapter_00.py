@@ -1,9 +1,9 @@
 """Mutants of the primer."""
 
 import torch
+from support import bugs
 
 from dgm_course import flows, training
-from dgm_course.vae import discrete
 from mutants import breaks, rewrite
 
 
@@ -24,20 +24,11 @@ def flip_coupling(monkeypatch):
     monkeypatch.setattr(flows.AffineCoupling, "forward", wrong)
 
 
-@breaks(
+forget_to_negate = breaks(
     "Theorem 0.2: the inverse has the opposite ladj",
     "Theorem 0.4: log p(g(z)) needs no forward pass",
     "Theorem 0.4: reverse KL: samples against the grid",
-)
-def forget_to_negate(monkeypatch):
-    """The inverse returns the log-determinant of the forward map."""
-    inverse = flows.AffineCoupling.inverse
-
-    def wrong(self, z, context=None):
-        x, ladj = inverse(self, z, context)
-        return x, -ladj
-
-    monkeypatch.setattr(flows.AffineCoupling, "inverse", wrong)
+)(bugs.forget_to_negate)
 
 
 @breaks("Theorem 0.1: P(x in A) is the integral over A")
@@ -48,20 +39,11 @@ def sample_the_noise(monkeypatch):
     )
 
 
-@breaks(
+flip_scaling = breaks(
     "Theorem 0.1: z = x / 2 integrates to one",
     "Theorem 0.1: with the wrong sign, to 16",
     "Theorem 0.4: E[-log p] of the covering fit",
-)
-def flip_scaling(monkeypatch):
-    """The elementwise scaling returns minus its log-determinant."""
-    forward = flows.ElementwiseAffine.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.ElementwiseAffine, "forward", wrong)
+)(bugs.flip_scaling)
 
 
 @breaks("Theorem 0.2: the library adds them")
@@ -170,26 +152,11 @@ best_moments_off = rewrite(
 )
 
 
-@breaks("Theorem 0.5: log p(x) = ELBO + KL")
-def swap_kl(monkeypatch):
-    """KL(p || q) in the place of KL(q || p)."""
-    right = discrete._kl
-
-    def wrong(q, p):
-        return right(*torch.broadcast_tensors(p, q))
-
-    monkeypatch.setattr(discrete, "_kl", wrong)
+swap_kl = breaks("Theorem 0.5: log p(x) = ELBO + KL")(bugs.swap_kl)
 
 
-@breaks(
+add_the_kl = breaks(
     "Theorem 0.5: log p(x) = ELBO + KL",
     "Theorem 0.5: the ELBO is a lower bound",
     "Theorem 0.5: tight at the true posterior",
-)
-def add_the_kl(monkeypatch):
-    """The bound adds the divergence from the prior."""
-    monkeypatch.setattr(
-        discrete.DiscreteVAE,
-        "elbo",
-        property(lambda toy: toy.reconstruction + toy.kl),
-    )
+)(bugs.add_the_kl)

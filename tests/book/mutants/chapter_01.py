@@ -1,8 +1,9 @@
 """Mutants of the chapter on uniform dequantization."""
 
 import torch
+from support import bugs
 
-from dgm_course import data, flows, verify
+from dgm_course import data, flows
 from dgm_course.dequantization import Dequantized, Uniform
 from dgm_course.flows import histogram
 from mutants import breaks, rewrite
@@ -57,16 +58,9 @@ no_other_spike = rewrite(
 )
 
 
-@breaks("Theorem 1.2: P(x) is the integral of p over the cube")
-def widen_the_interval(monkeypatch):
-    """Quadrature weights of [-1, 1] on [0, 1]."""
-    right = verify.gauss_legendre
-
-    def wrong(n):
-        nodes, weights = right(n)
-        return nodes, 2 * weights
-
-    monkeypatch.setattr(verify, "gauss_legendre", wrong)
+widen_the_interval = breaks(
+    "Theorem 1.2: P(x) is the integral of p over the cube"
+)(bugs.widen_the_interval)
 
 
 best_noise = rewrite(
@@ -88,28 +82,15 @@ forget_the_rest = rewrite(
 )
 
 
-@breaks("Theorem 1.2: elbo(x) estimates E_u log p(x + u)")
-def wide_noise(monkeypatch):
-    """Noise from [0, 2) instead of [0, 1)."""
-
-    def wrong(self, x):
-        return 2 * torch.rand_like(x), x.new_zeros(len(x))
-
-    monkeypatch.setattr(Uniform, "forward", wrong)
+wide_noise = breaks("Theorem 1.2: elbo(x) estimates E_u log p(x + u)")(
+    bugs.wide_noise
+)
 
 
-@breaks(
+share_the_noise = breaks(
     "Theorem 1.2: a few lines equal the library",
     "Theorem 1.2: elbo(x) estimates E_u log p(x + u)",
-)
-def share_the_noise(monkeypatch):
-    """One u for all pixels of a picture."""
-
-    def wrong(self, x):
-        u = torch.rand(len(x), 1, dtype=x.dtype).expand_as(x)
-        return u, x.new_zeros(len(x))
-
-    monkeypatch.setattr(Uniform, "forward", wrong)
+)(bugs.share_the_noise)
 
 
 @breaks("Theorem 1.2: each call draws its own noise")

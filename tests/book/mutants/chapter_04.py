@@ -1,6 +1,7 @@
 """Mutants of the chapter on autoregressive flows."""
 
 import torch
+from support import bugs
 
 from dgm_course import flows, nn
 from mutants import breaks, rewrite
@@ -87,21 +88,12 @@ def masks_are_parameters(monkeypatch):
     monkeypatch.setattr(nn.MaskedLinear, "__init__", wrong)
 
 
-@breaks(
+flip_maf = breaks(
     "Theorem 4.1: ladj = log|det J|",
     "Theorem 4.1: the flow is the product of conditionals",
     "Theorem 4.1: the density integrates to one",
     "Theorem 4.1: our ladj is the library's",
-)
-def flip_maf(monkeypatch):
-    """MAF's forward returns minus its log-determinant."""
-    forward = flows.MAF.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.MAF, "forward", wrong)
+)(bugs.flip_maf)
 
 
 @breaks("Theorem 4.1: ladj = log|det J|")
@@ -140,14 +132,9 @@ def flip_affine_inverse(monkeypatch):
     monkeypatch.setattr(flows.Affine, "inverse", wrong)
 
 
-@breaks("Theorem 4.2: gradients agree, for 20 random orders")
-def permute_twice(monkeypatch):
-    """The inverse of a permutation applies it again."""
-
-    def wrong(self, z, context=None):
-        return z[:, self.order], z.new_zeros(len(z))
-
-    monkeypatch.setattr(flows.Permutation, "inverse", wrong)
+permute_twice = breaks("Theorem 4.2: gradients agree, for 20 random orders")(
+    bugs.permute_twice
+)
 
 
 @breaks(

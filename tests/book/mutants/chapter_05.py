@@ -1,25 +1,16 @@
 """Mutants of the chapter on inverse autoregressive flows."""
 
 import torch
+from support import bugs
 
 from dgm_course import flows
 from mutants import breaks, rewrite
 
-
-@breaks(
+flip_maf = breaks(
     "Proposition 5.1: and the same ladj",
     "Proposition 5.2: our step: the library's log-determinant",
     "Theorem 5.3: (5.6), sample by sample",
-)
-def flip_maf(monkeypatch):
-    """MAF's forward returns minus its log-determinant."""
-    forward = flows.MAF.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.MAF, "forward", wrong)
+)(bugs.flip_maf)
 
 
 rename_with_the_wrong_sign = rewrite(
@@ -114,26 +105,14 @@ forget_log_n = rewrite(
 )
 
 
-@breaks("Proposition 5.5: f by masks, swap = True")
-def permute_twice(monkeypatch):
-    """The inverse of a permutation applies it again."""
-
-    def wrong(self, z, context=None):
-        return z[:, self.order], z.new_zeros(len(z))
-
-    monkeypatch.setattr(flows.Permutation, "inverse", wrong)
+permute_twice = breaks("Proposition 5.5: f by masks, swap = True")(
+    bugs.permute_twice
+)
 
 
-@breaks("Proposition 5.5: ladj of g by masks, swap = False")
-def forget_to_negate(monkeypatch):
-    """The inverse returns the log-determinant of the forward map."""
-    inverse = flows.AffineCoupling.inverse
-
-    def wrong(self, z, context=None):
-        x, ladj = inverse(self, z, context)
-        return x, -ladj
-
-    monkeypatch.setattr(flows.AffineCoupling, "inverse", wrong)
+forget_to_negate = breaks("Proposition 5.5: ladj of g by masks, swap = False")(
+    bugs.forget_to_negate
+)
 
 
 forget_the_scale_in_the_mean = rewrite(

@@ -4,10 +4,11 @@ import inspect
 import math
 
 import torch
+from support import bugs
 
 from dgm_course import vae
 from dgm_course.likelihoods import Bernoulli
-from dgm_course.vae import discrete, gaussians, posteriors, surgery
+from dgm_course.vae import gaussians, posteriors, surgery
 from mutants import breaks
 
 TEN_LINES = "Proposition 8.1: ten lines: ELBO and its gradient"
@@ -101,15 +102,9 @@ def average_kl(monkeypatch):
     )
 
 
-@breaks(TEN_LINES, "Theorem 8.4: Gaussian codes: gap = posterior KL", WEIGHT)
-def average_pixels(monkeypatch):
-    """The log-likelihood of a picture is averaged over its pixels."""
-    right = Bernoulli.log_prob
-
-    def wrong(self, x, logits):
-        return right(self, x, logits) / x[0].numel()
-
-    monkeypatch.setattr(Bernoulli, "log_prob", wrong)
+average_pixels = breaks(
+    TEN_LINES, "Theorem 8.4: Gaussian codes: gap = posterior KL", WEIGHT
+)(bugs.average_pixels)
 
 
 @breaks("Proposition 8.3: grey 3 is 1 so often")
@@ -128,19 +123,11 @@ def white_too_early(monkeypatch):
     )
 
 
-@breaks(
+swap_kl = breaks(
     "Theorem 8.4: log p(x) - KL(q(z|x) || p(z|x))",
     "Theorem 8.7: the library's terms are these",
     "Proposition 8.10: E I_B = I - E KL(q_B || q)",
-)
-def swap_kl(monkeypatch):
-    """KL(p || q) in the place of KL(q || p)."""
-    right = discrete._kl
-
-    def wrong(q, p):
-        return right(*torch.broadcast_tensors(p, q))
-
-    monkeypatch.setattr(discrete, "_kl", wrong)
+)(bugs.swap_kl)
 
 
 @breaks("Theorem 8.4: all 16 pictures: p(x) sums to 1")

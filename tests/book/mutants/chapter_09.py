@@ -3,26 +3,16 @@
 import math
 
 import torch
+from support import bugs
 
 from dgm_course import vae
-from dgm_course.likelihoods import Bernoulli
-from dgm_course.vae import discrete
 from mutants import breaks
 
-
-@breaks(
+swap_kl = breaks(
     "Theorem 9.1: gain of q(z) = marginal KL",
     "Corollary 9.2: gain = KL(q || p) - KL(q || p')",
     "Proposition 9.3: gain = KL(q' || p) - KL(q' || q)",
-)
-def swap_kl(monkeypatch):
-    """KL(p || q) in the place of KL(q || p)."""
-    right = discrete._kl
-
-    def wrong(q, p):
-        return right(*torch.broadcast_tensors(p, q))
-
-    monkeypatch.setattr(discrete, "_kl", wrong)
+)(bugs.swap_kl)
 
 
 @breaks(
@@ -61,15 +51,9 @@ def unbounded_pseudo_inputs(monkeypatch):
     )
 
 
-@breaks("Theorem 9.1: Gaussian codes: ELBO = E log p(x|z) - I")
-def average_pixels(monkeypatch):
-    """The log-likelihood of a picture is averaged over its pixels."""
-    right = Bernoulli.log_prob
-
-    def wrong(self, x, logits):
-        return right(self, x, logits) / x[0].numel()
-
-    monkeypatch.setattr(Bernoulli, "log_prob", wrong)
+average_pixels = breaks("Theorem 9.1: Gaussian codes: ELBO = E log p(x|z) - I")(
+    bugs.average_pixels
+)
 
 
 @breaks("Theorem 9.1: Gaussian codes: ELBO = E log p(x|z) - I")

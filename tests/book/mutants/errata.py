@@ -3,24 +3,15 @@
 import math
 
 import torch
+from support import bugs
 
-from dgm_course import flows, verify
-from dgm_course.dequantization import Uniform
+from dgm_course import flows
 from dgm_course.reversible import ReversibleBlock
-from dgm_course.vae import discrete
 from mutants import breaks, rewrite
 
-
-@breaks("Erratum 1.1: P(x) is the mean of p(y) over u")
-def widen_the_interval(monkeypatch):
-    """Quadrature weights of [-1, 1] on [0, 1]."""
-    right = verify.gauss_legendre
-
-    def wrong(n):
-        nodes, weights = right(n)
-        return nodes, 2 * weights
-
-    monkeypatch.setattr(verify, "gauss_legendre", wrong)
+widen_the_interval = breaks("Erratum 1.1: P(x) is the mean of p(y) over u")(
+    bugs.widen_the_interval
+)
 
 
 @breaks(
@@ -58,14 +49,7 @@ halves_alike = rewrite(
 )
 
 
-@breaks("Erratum 1.2: data side uniform: moment 1")
-def wide_noise(monkeypatch):
-    """Noise from [0, 2) instead of [0, 1)."""
-
-    def wrong(self, x):
-        return 2 * torch.rand_like(x), x.new_zeros(len(x))
-
-    monkeypatch.setattr(Uniform, "forward", wrong)
+wide_noise = breaks("Erratum 1.2: data side uniform: moment 1")(bugs.wide_noise)
 
 
 @breaks("Erratum 1.3: {0, ..., 255}: 8 bits")
@@ -80,15 +64,9 @@ def forget_the_quantile(monkeypatch):
     monkeypatch.setattr(flows.Histogram, "forward", wrong)
 
 
-@breaks("Erratum 1.4: vector u: below 0, sigma = 0.01")
-def share_the_noise(monkeypatch):
-    """One u for all pixels of a picture."""
-
-    def wrong(self, x):
-        u = torch.rand(len(x), 1, dtype=x.dtype).expand_as(x)
-        return u, x.new_zeros(len(x))
-
-    monkeypatch.setattr(Uniform, "forward", wrong)
+share_the_noise = breaks("Erratum 1.4: vector u: below 0, sigma = 0.01")(
+    bugs.share_the_noise
+)
 
 
 vector_noise = rewrite(
@@ -166,16 +144,9 @@ changed_order = rewrite(
 )
 
 
-@breaks("Erratum 5.7: 5 points: a finite likelihood")
-def flip_scaling(monkeypatch):
-    """The elementwise scaling returns minus its log-determinant."""
-    forward = flows.ElementwiseAffine.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.ElementwiseAffine, "forward", wrong)
+flip_scaling = breaks("Erratum 5.7: 5 points: a finite likelihood")(
+    bugs.flip_scaling
+)
 
 
 a_density = rewrite(
@@ -185,25 +156,10 @@ a_density = rewrite(
 )
 
 
-@breaks(
+add_the_kl = breaks(
     "Erratum 8.1: with the log it is the ELBO",
     "Erratum 8.2: the integral is the sum",
-)
-def add_the_kl(monkeypatch):
-    """The bound adds the divergence from the prior."""
-    monkeypatch.setattr(
-        discrete.DiscreteVAE,
-        "elbo",
-        property(lambda toy: toy.reconstruction + toy.kl),
-    )
+)(bugs.add_the_kl)
 
 
-@breaks("Erratum 8.3: any other: it is the divergence")
-def swap_kl(monkeypatch):
-    """KL(p || q) in the place of KL(q || p)."""
-    right = discrete._kl
-
-    def wrong(q, p):
-        return right(*torch.broadcast_tensors(p, q))
-
-    monkeypatch.setattr(discrete, "_kl", wrong)
+swap_kl = breaks("Erratum 8.3: any other: it is the divergence")(bugs.swap_kl)
