@@ -35,6 +35,33 @@ class Uniform(Dequantizer):
         return torch.rand_like(x), x.new_zeros(len(x))
 
 
+class Variational(Dequantizer):
+    """u = h(eps, x): a flow from noise to the cube that sees the picture.
+
+    Ho et al., "Flow++", 2019, section 3.1. log q(u|x) comes from the pass
+    that draws u: the gradient of a bound is pathwise, and only the way from
+    noise to the cube has to be fast.
+
+    Args:
+        density: A density of u in (0, 1)^D, of the shape of x, given a
+            context. Its flow begins with ``Logit(1, alpha=0)``, which is onto
+            the cube.
+        encoder: Maps x, integers as a floating-point tensor, to the context.
+    """
+
+    def __init__(self, density: FlowModel, encoder: nn.Module) -> None:
+        super().__init__()
+        self.density = density
+        self.encoder = encoder
+
+    def forward(self, x):
+        """Draw u of the shape of x in [0, 1), with log q(u|x), (B,)."""
+        context = self.encoder(x)
+        u, log_q = self.density.rsample_and_log_prob(len(x), context)
+        # a sigmoid rounds to 1 where the noise is large
+        return u.clamp(max=1 - torch.finfo(u.dtype).eps / 2), log_q
+
+
 class Dequantized(nn.Module):
     """The discrete model P(x) of a density p(y), known through its bounds.
 
@@ -45,14 +72,19 @@ class Dequantized(nn.Module):
         model: A density over y in R^D; its own preprocessing, with the
             log-determinant, is part of it.
         dequantizer: The distribution of the noise.
+        levels: Number L of levels of x, for samples.
     """
 
     def __init__(
-        self, model: FlowModel, dequantizer: Dequantizer | None = None
+        self,
+        model: FlowModel,
+        dequantizer: Dequantizer | None = None,
+        levels: int = 256,
     ) -> None:
         super().__init__()
         self.model = model
         self.dequantizer = Uniform() if dequantizer is None else dequantizer
+        self.levels = levels
 
     def elbo(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """One-sample lower bound on log P(x) in nats, (B,).
@@ -66,7 +98,7 @@ class Dequantized(nn.Module):
         """
         x = self._as_float(x)
         u, log_q = self.dequantizer(x)
-        return self.model.log_prob(x + u, context) - log_q
+        return self.model.log_prob(inside(x, u), context) - log_q
 
     def iw_bound(
         self, x: Tensor, k: int, context: Tensor | None = None
@@ -91,8 +123,13 @@ class Dequantized(nn.Module):
         context: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw y from the density and return the integers floor(y)."""
-        return self.model.sample(n, context, temperature).floor().long()
+        """Draw y from the density and return the integers floor(y).
+
+        A density may have mass outside [0, L), which belongs to no x; such a
+        value becomes the nearest of 0, ..., L - 1.
+        """
+        y = self.model.sample(n, context, temperature)
+        return y.floor().clamp(0, self.levels - 1).long()
 
     def _as_float(self, x: Tensor) -> Tensor:
         if x.is_floating_point():
@@ -102,3 +139,16 @@ class Dequantized(nn.Module):
                 "round, and convert to torch.uint8)"
             )
         return x.to(self.model.base.zero.dtype)
+
+
+def inside(x: Tensor, u: Tensor) -> Tensor:
+    """Return x + u, rounded so that its integer part is x.
+
+    In float32 one sum in 130,000 at x = 255 would be rounded up to 256, into
+    the cube of another picture.
+
+    Args:
+        x: Integers as a floating-point tensor.
+        u: Noise in [0, 1), of the same shape.
+    """
+    return torch.minimum(x + u, torch.nextafter(x + 1, x))

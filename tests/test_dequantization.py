@@ -4,10 +4,16 @@ import math
 
 import pytest
 import torch
-from support import randomize
+from support import cases, randomize
 
 from dgm_course import flows, verify
-from dgm_course.dequantization import Dequantized, Uniform
+from dgm_course.dequantization import (
+    Dequantized,
+    Dequantizer,
+    Uniform,
+    Variational,
+    inside,
+)
 from dgm_course.likelihoods import bits_per_dim
 
 NODES, WEIGHTS = verify.gauss_legendre(64)
@@ -55,6 +61,128 @@ def test_uniform_noise_fills_the_cube_independently():
     for power in (1, 2, 3):
         verify.expectation("u", "moment", u[:, 0] ** power, 1 / (power + 1))
     verify.expectation("u", "independent", u[:, 0] * u[:, 1], 1 / 4)
+
+
+class Picture(torch.nn.Module):
+    """The context of each picture: itself, scaled."""
+
+    def forward(self, x):
+        return x / 128 - 1
+
+
+def noise_1d():
+    """q(u|x) for one pixel: a Gaussian through a sigmoid."""
+    conditional = flows.Affine()
+    flow = flows.Compose(
+        flows.Logit(levels=1, alpha=0),
+        flows.MAF(1, (8,), context=1, conditional=conditional),
+    )
+    density = flows.FlowModel(flow, flows.StandardNormal(1))
+    return randomize(Variational(density, Picture()).double(), std=0.4)
+
+
+def test_variational_noise_has_the_density_that_it_states():
+    """Any moment of u, from samples and from an integral of q(u|x)."""
+    noise = noise_1d()
+    for level in (0, 255):
+        x = torch.full((100_000, 1), level, dtype=torch.float64)
+        with torch.no_grad():
+            u, log_q = noise(x)
+            again = noise.density.log_prob(u, noise.encoder(x))
+            q = noise.density.log_prob(NODES[:, None], noise.encoder(x[:64]))
+        torch.testing.assert_close(log_q, again, rtol=1e-9, atol=1e-9)
+        verify.expectation("q", "mean", u[:, 0], WEIGHTS @ (q.exp() * NODES))
+        verify.expectation("q", "entropy", -log_q, -WEIGHTS @ (q.exp() * q))
+        verify.equal(
+            "q", "integral", WEIGHTS @ q.exp(), torch.ones(()).double()
+        )
+
+
+def test_the_variational_bound_has_the_gap_of_its_theorem():
+    """log P(x) - ELBO = KL(q(u|x) || p(u|x)), for one pixel."""
+    model = Dequantized(model_1d(), noise_1d())
+    for level in (2, 5):
+        pixels = torch.full((100_000, 1), level, dtype=torch.uint8)
+        log_P = exact_log_P(model.model.p, torch.tensor([level]))[0]
+        context = model.dequantizer.encoder(pixels[:64].double())
+        with torch.no_grad():
+            log_q = model.dequantizer.density.log_prob(NODES[:, None], context)
+            elbo = model.elbo(pixels)
+            bound = model.iw_bound(pixels[:20_000], 16)
+        log_p = model.model.p.log_prob(level + NODES)
+        kl = WEIGHTS @ (log_q.exp() * (log_q - log_p + log_P))
+        verify.expectation("elbo", "gap", log_P - elbo, kl)
+        verify.mean_at_most("elbo", "tighter", bound, log_P)
+        gap, se = verify.mean_and_se(log_P - bound)
+        assert gap + 5 * se < kl
+
+
+def test_the_gradient_of_the_variational_bound_is_pathwise():
+    """Against finite differences with the same noise."""
+    model = Dequantized(model_1d(), noise_1d())
+    pixels = torch.full((50, 1), 4, dtype=torch.uint8)
+
+    def bound():
+        torch.manual_seed(0)
+        return model.elbo(pixels).mean()
+
+    bound().backward()
+    step = 1e-5
+    for parameter in model.dequantizer.parameters():
+        found = parameter.grad.flatten()[0].item()
+        value = parameter.data.flatten()[:1]
+        value += step
+        above = bound().item()
+        value -= 2 * step
+        below = bound().item()
+        value += step
+        # third derivatives, a few at most, times step**2; cancellation
+        assert abs((above - below) / (2 * step) - found) < 1e-8
+
+
+def test_noise_of_pictures_stays_in_its_cube():
+    density = flows.FlowModel(cases.dequantizer(), flows.StandardNormal(32))
+    encoder = torch.nn.Conv2d(2, 3, 3, padding=1)
+    noise = randomize(Variational(density, encoder), std=0.5)
+    x = torch.randint(0, 256, (200, 2, 4, 4)).float()
+    torch.manual_seed(1)
+    u, log_q = noise(x)
+    assert u.shape == x.shape and log_q.shape == (200,)
+    assert u.min() >= 0 and u.max() < 1
+    assert (u > 1 - 1e-6).any()  # the edge is reached
+    assert torch.equal(inside(x, u).floor(), x)
+    (u.sum() + log_q.sum()).backward()
+    assert all(p.grad.abs().sum() > 0 for p in noise.parameters())
+    # and it looks: the same noise becomes another u beside another picture
+    torch.manual_seed(1)
+    changed = (noise(255 - x)[0] != u).flatten(1).double().mean(1)
+    assert (changed > 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_sum_is_not_rounded_into_the_next_cube(dtype):
+    x = torch.arange(256, dtype=dtype)
+    most = torch.nextafter(torch.ones(256, dtype=dtype), x.new_zeros(()))
+    assert (x + most).floor()[-1] == 256  # what is prevented
+    y = inside(x, most)
+    assert torch.equal(y.floor(), x)
+    assert torch.equal(inside(x, torch.zeros_like(x)), x)
+
+    class Highest(Dequantizer):
+        def forward(self, x):
+            return torch.full_like(x, most[0].item()), x.new_zeros(len(x))
+
+    class Seen(flows.Flow):
+        def forward(self, x, context=None):
+            self.x = x
+            return x, x.new_zeros(len(x))
+
+        inverse = forward
+
+    flow = Seen()
+    density = flows.FlowModel(flow, flows.StandardNormal(1)).to(dtype)
+    Dequantized(density, Highest()).elbo(torch.tensor([[255]]))
+    assert flow.x.item() < 256
 
 
 def test_importance_weighted_bound_is_monotone_and_below():
@@ -115,6 +243,22 @@ def test_samples_are_integers_with_the_right_probabilities():
         hits = (samples == level).double()
         # alpha moves a mass of 1e-6 off the levels: far below the error
         verify.expectation("sample", "frequency", hits, 0.25)
+
+
+@pytest.mark.parametrize("levels", [4, 256])
+def test_samples_stay_in_range(levels):
+    """Though the density has mass outside of [0, levels]."""
+    flow = flows.FlowModel(
+        flows.Logit(levels, alpha=0.2), flows.StandardLogistic(1)
+    )
+    torch.manual_seed(0)
+    y = flow.sample(1000).floor()
+    torch.manual_seed(0)
+    samples = Dequantized(flow, levels=levels).sample(1000)
+    assert y.min() < 0 and y.max() > levels - 1
+    assert samples.min() == 0 and samples.max() == levels - 1
+    kept = (y >= 0) & (y < levels)
+    assert torch.equal(samples[kept], y[kept].long())
 
 
 def test_float_input_is_refused():

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from support.cases import FLOWS
+from support.cases import FLOWS, dequantizer, two_levels
 from support.pretend import DEVICE, gpu, like, move
 from torch import nn
 
@@ -47,6 +47,16 @@ def dequantized():
     return dequantization.Dequantized(flows.realnvp(4, 2, (8,)))
 
 
+def variational():
+    """Noise of pictures; the picture is its own context."""
+    noise = flows.FlowModel(dequantizer(), flows.StandardNormal(32))
+    density = flows.FlowModel(two_levels(), flows.StandardNormal(32))
+    encoder = nn.Conv2d(2, 3, 1)
+    return dequantization.Dequantized(
+        density, dequantization.Variational(noise, encoder)
+    )
+
+
 class Pixels(nn.Module):
     """Every picture has the same parameters."""
 
@@ -84,6 +94,11 @@ MODELS = {
         dequantized,
         (pixels(6, 4),),
         lambda m, x: -m.iw_bound(x, 3),
+    ),
+    "variational noise": (
+        variational,
+        (pixels(6, 2, 4, 4),),
+        negative("elbo"),
     ),
     "VAE, many samples": (
         lambda: vae.mlp_vae(2, shape=(1, 4, 4), hidden=(8,)),
