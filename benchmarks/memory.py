@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from harness import compare, write
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
+from dgm_course.memory import allocated
 from dgm_course.reversible import ReversibleBlock, ReversibleSequence
 
 OUT = Path(__file__).parents[1] / "dgm_course/zoo/benchmarks/memory.json"
@@ -147,24 +147,6 @@ ALTERNATIVES = {
 }
 
 
-def peak(step: Callable[[], object]) -> float:
-    """Most bytes that were alive at once, beyond those before, in MiB."""
-    with profile(
-        activities=[ProfilerActivity.CPU], profile_memory=True
-    ) as recorded:
-        step()
-    events = [
-        event
-        for event in recorded.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    ]
-    alive = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        alive += event.nbytes()
-        most = max(most, alive)
-    return most / MIB
-
-
 def training_step(model, run, x: Tensor) -> Callable[[], None]:
     """Forward and backward pass; no optimizer, which is the same for all."""
     for p in model.parameters():
@@ -189,7 +171,7 @@ def measure(depth, batch, channels, side, rounds, seconds) -> list[Memory]:
             print(f"{name} is left out: it is not installed")
             continue
         step = training_step(model, run, x)
-        peaks[name] = peak(step)
+        peaks[name] = allocated(step).peak / MIB
         steps[name] = step
         counts[name] = sum(p.numel() for p in model.parameters())
     rows = compare(task, steps, counts, rounds, seconds)

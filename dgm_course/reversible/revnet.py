@@ -171,7 +171,11 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the classes."""
-        for layer in self.layers:
+        first, *layers = self.layers
+        # under autocast too the sums keep the picture's precision: what a
+        # reversible block adds in bfloat16, it could not take away again
+        x = first(x).to(x.dtype)
+        for layer in layers:
             x = layer(x)
             x = x[0] if isinstance(x, tuple) else x  # a flow's value
         return self.head(self.norm(x).relu().mean((2, 3)))

@@ -53,6 +53,18 @@ def test_revnet_has_the_gradients_of_autograd(bottleneck):
         assert torch.equal(p, q)
 
 
+def test_sums_stay_in_float32_under_autocast():
+    """Added in bfloat16, a residual could not be taken away exactly."""
+    torch.manual_seed(0)
+    model = RevNet((3, 2), (4, 8), channels=1)
+    seen = []
+    for layer in model.layers[1:]:
+        layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(4, 1, 6, 6))
+    assert set(seen) == {torch.float32}
+
+
 @pytest.mark.parametrize("network", [ResNet, RevNet])
 @pytest.mark.parametrize("size", [(1, 28, 28), (3, 32, 32)])
 def test_any_picture_goes_in(network, size):

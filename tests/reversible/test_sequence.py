@@ -8,6 +8,7 @@ import torch
 from support import randomize
 from torch import nn
 
+from dgm_course.memory import allocated
 from dgm_course.reversible import (
     HalfStep,
     ReversibleBlock,
@@ -242,25 +243,6 @@ def test_weights_that_change_in_between_are_noticed():
         z.sum().backward()
 
 
-def peak_mib(function):
-    """Most bytes alive at once, counted by the allocator, in MiB."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(
-        activities=activities, profile_memory=True
-    ) as p:
-        function()
-    events = [
-        event
-        for event in p.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    ]
-    alive = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        alive += event.nbytes()
-        most = max(most, alive)
-    return most / 2**20
-
-
 def activations(depth, store):
     """Peak of a step on activations of 2 MiB, parameter gradients made."""
 
@@ -279,7 +261,8 @@ def activations(depth, store):
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     x = torch.randn(16, 32, 32, 32, requires_grad=True)
-    return peak_mib(lambda: model(x)[0].sum().backward())
+    step = allocated(lambda: model(x)[0].sum().backward())
+    return step.peak / 2**20
 
 
 @pytest.mark.parametrize(

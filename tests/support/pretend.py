@@ -24,6 +24,7 @@ except (ImportError, AttributeError):
     pytest.skip("this torch cannot pretend a GPU", allow_module_level=True)
 
 DEVICE = torch.device("gpu:0")
+STATE = torch.get_rng_state()
 aten = torch.ops.aten
 # their result has a shape that only the values tell: counted, then refused
 SHAPED_BY_VALUES = {
@@ -52,8 +53,9 @@ class Waits(TorchDispatchMode):
         here = any(t.device.type == "gpu" for t in tensors)
         if func in SHAPED_BY_VALUES and here:
             self.seen.append(func.name())
-        if func is aten.equal.default and here:
-            self.seen.append(func.name())
+        if func is aten.equal.default:
+            if here:
+                self.seen.append(func.name())
             return False
         if func is aten._local_scalar_dense.default:
             (value,) = args
@@ -85,7 +87,15 @@ def gpu() -> Iterator[Waits]:
     one = patch.object(
         FakeTensorMode, "__deepcopy__", lambda self, memo: self, create=True
     )
-    with stay, one, FakeTensorMode(), Waits() as waits:
+    # what a backend has: autocast, and generators whose state is the host's
+    has = patch.multiple(
+        torch.get_device_module(DEVICE),
+        create=True,
+        get_amp_supported_dtype=lambda: [torch.bfloat16],
+        get_rng_state=lambda device: STATE,
+        set_rng_state=lambda state, device: None,
+    )
+    with stay, one, has, FakeTensorMode(), Waits() as waits:
         yield waits
 
 
