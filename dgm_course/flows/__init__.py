@@ -25,6 +25,8 @@ from .coupling import (
     PackedCheckerboard,
     Partition,
 )
+from .flowpp import flowpp
+from .glow import ActNorm, InvertibleConv, glow
 from .histogram import Histogram
 from .layers import (
     ElementwiseAffine,
@@ -36,15 +38,17 @@ from .maf import IAF, MAF, coupling_as_iaf, maf
 from .mixtures import GaussianMixture, LogisticMixture
 from .multiscale import Flatten, MultiScale, Squeeze
 from .nice import AdditiveCoupling, nice
-from .realnvp import AffineCoupling, realnvp
+from .realnvp import AffineCoupling, BatchNorm, realnvp, realnvp_pictures
 
 __all__ = [
     "IAF",
     "MAF",
+    "ActNorm",
     "AdditiveCoupling",
     "Affine",
     "AffineCoupling",
     "Base",
+    "BatchNorm",
     "Chain",
     "Channels",
     "Checkerboard",
@@ -59,6 +63,7 @@ __all__ = [
     "Halves",
     "Histogram",
     "Inverse",
+    "InvertibleConv",
     "LogisticMixture",
     "Logit",
     "MultiScale",
@@ -73,7 +78,10 @@ __all__ = [
     "StandardNormal",
     "TriangularAffine",
     "coupling_as_iaf",
+    "flowpp",
+    "glow",
     "maf",
     "nice",
     "realnvp",
+    "realnvp_pictures",
 ]

@@ -126,6 +126,22 @@ def reversible():
     return ReversibleSequence(*blocks, HalfStep(MLP(3, (8,), 3)), store=True)
 
 
+def averages():
+    """Batch normalization that has seen batches."""
+    layer = flows.BatchNorm(2)
+    layer.mean += torch.tensor([0.5, -2.0])
+    layer.variance *= torch.tensor([0.1, 3.0])
+    return layer.eval()
+
+
+def flowpp(components=2):
+    """All three kinds of couplings."""
+    flow = flows.flowpp(
+        PICTURE, (2, 1, 1), 4, 1, components, 2, preprocess=Compose()
+    ).flow
+    return flow.eval()
+
+
 PICTURE = (2, 4, 4)
 
 FLOWS = {
@@ -202,6 +218,21 @@ FLOWS = {
         lambda: IRevNet(PICTURE, (1, 2), (16, 16), store=True).flow().eval(),
         shape=PICTURE,
     ),
+    "actnorm": Case(lambda: flows.ActNorm(2).eval(), shape=PICTURE),
+    "actnorm, vectors": Case(lambda: flows.ActNorm(5).eval()),
+    "1x1 convolution": Case(lambda: flows.InvertibleConv(2), shape=PICTURE),
+    "rotation of vectors": Case(lambda: flows.InvertibleConv(5)),
+    "batch norm": Case(averages, shape=PICTURE),
+    "glow": Case(
+        lambda: flows.glow(PICTURE, (1, 1), 4, Compose()).flow.eval(),
+        shape=PICTURE,
+    ),
+    "realnvp of pictures": Case(
+        lambda: flows.realnvp_pictures(PICTURE, 2, 2, 1, Compose()).flow.eval(),
+        shape=PICTURE,
+    ),
+    "flow++": Case(flowpp, shape=PICTURE),
+    "flow++, affine": Case(lambda: flowpp(components=0), shape=PICTURE),
     "dequantizer": Case(
         dequantizer, (3, 4, 4), PICTURE, lambda *s: inside(*s, levels=1)
     ),

@@ -1,0 +1,206 @@
+"""Glow: normalization by data, 1x1 convolutions, couplings of channels.
+
+Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1
+Convolutions", 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from ..nn import ConvNet
+from .base import Compose, Flow, FlowModel, StandardNormal
+from .conditionals import Affine, ScaleShift
+from .coupling import Channels, Coupling
+from .layers import Logit
+from .multiscale import MultiScale, Squeeze
+
+
+class ActNorm(Flow):
+    """z = (x + shift) * exp(log_scale), one pair for each channel.
+
+    The first batch that it sees in training mode sets both, so that each
+    channel of that batch has mean 0 and variance 1; from then on they are
+    trained like any other parameter (section 3.1). That this has happened is
+    saved with the weights. Under several processes the statistics are those
+    of all their batches together.
+
+    Args:
+        channels: Channels of the pictures.
+
+    Shape:
+        (B, channels, H, W), or vectors (B, channels).
+    """
+
+    initialized: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("initialized", torch.tensor(False))
+        # in this process; the buffer would have to be waited for on a GPU
+        self._asked = False
+
+    def forward(self, x, context=None):
+        """Shift, then scale."""
+        if self.training and not self._asked:
+            self._initialize(x)
+        shift, log_scale = self._like(x)
+        ladj = self.log_scale.sum() * x[0, 0].numel()
+        return (x + shift) * log_scale.exp(), ladj.expand(x.shape[0])
+
+    def inverse(self, z, context=None):
+        """Scale back, then shift back; this never sets them."""
+        shift, log_scale = self._like(z)
+        ladj = -self.log_scale.sum() * z[0, 0].numel()
+        return z * (-log_scale).exp() - shift, ladj.expand(z.shape[0])
+
+    def _like(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (-1, *[1] * (x.ndim - 2))
+        return self.shift.view(shape), self.log_scale.view(shape)
+
+    @torch.no_grad()
+    def _initialize(self, x: Tensor) -> None:
+        """Set shift and scale, unless weights were loaded that have them."""
+        mean, variance = channel_moments(x)
+        found = -mean, -0.5 * (variance + 1e-6).log()
+        for parameter, value in zip((self.shift, self.log_scale), found):
+            # no branch: the flag stays on the device
+            parameter.copy_(torch.where(self.initialized, parameter, value))
+        self.initialized.fill_(True)
+        self._asked = True
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._asked = False  # ask the flag that was just loaded
+
+
+def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel, over all processes.
+
+    Args:
+        x: (B, C, ...), the same B in each process.
+
+    Returns:
+        (C,) and (C,).
+    """
+    over = [d for d in range(x.ndim) if d != 1]
+    sums = torch.stack([x.mean(over), x.square().mean(over)])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(sums)
+        sums /= dist.get_world_size()
+    mean, square = sums
+    return mean, (square - mean.square()).clamp(min=0)
+
+
+class InvertibleConv(Flow):
+    """A 1x1 convolution with an invertible matrix W = P L (U + diag(s)).
+
+    P is a fixed permutation, L is lower and U upper triangular, with ones and
+    zeros on their diagonals; the signs of s are fixed. So log|det W| is the
+    sum of log|s|, and W can never become singular (section 3.2, eq. 10 and
+    11). It starts as a random rotation.
+
+    Args:
+        channels: Channels of the pictures.
+
+    Shape:
+        (B, channels, H, W), or vectors (B, channels).
+    """
+
+    order: Tensor
+    sign: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        rotation = torch.linalg.qr(torch.randn(channels, channels).double()).Q
+        p, lower, upper = torch.linalg.lu(rotation)
+        s = upper.diagonal()
+        # row i of P L is row order[i] of L
+        self.register_buffer("order", p.argmax(1))
+        self.register_buffer("sign", s.sign().float())
+        self.log_size = nn.Parameter(s.abs().log().float())
+        self.lower = nn.Parameter(lower.tril(-1).float())
+        self.upper = nn.Parameter(upper.triu(1).float())
+
+    def forward(self, x, context=None):
+        """Multiply the channels of each place by W."""
+        lower, upper = self.factors()
+        z = torch.einsum("ij,bj...->bi...", (lower @ upper)[self.order], x)
+        return z, self._ladj(x)
+
+    def inverse(self, z, context=None):
+        """Solve two triangular systems."""
+        lower, upper = self.factors()
+        right = z.flatten(2) if z.ndim > 2 else z[:, :, None]
+        right = right[:, self.order.argsort()]
+        solve = torch.linalg.solve_triangular
+        right = solve(lower, right, upper=False, unitriangular=True)
+        x = solve(upper, right, upper=True)
+        return x.view(z.shape), -self._ladj(z)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Return L and U + diag(s), (channels, channels) each."""
+        one = torch.eye(len(self.sign)).to(self.lower)
+        s = self.sign * self.log_size.exp()
+        return self.lower.tril(-1) + one, self.upper.triu(1) + s.diag()
+
+    def _ladj(self, x: Tensor) -> Tensor:
+        return (self.log_size.sum() * x[0, 0].numel()).expand(x.shape[0])
+
+
+def glow(
+    shape: tuple[int, ...],
+    steps: Sequence[int] = (4, 4),
+    hidden: int = 64,
+    preprocess: Flow | None = None,
+) -> FlowModel:
+    """Assemble a multi-scale Glow for pictures (figure 2).
+
+    Each level squeezes and makes steps of flow: ActNorm, a 1x1 convolution,
+    an affine coupling. Before half of its channels become noise, a last
+    coupling shifts and scales that half given the other: what the authors'
+    code learns as a prior of the split.
+
+    Args:
+        shape: (C, H, W) of one picture, H and W multiples of 2**levels.
+        steps: Steps of flow of each level.
+        hidden: Channels of the hidden layers of the couplings.
+        preprocess: Applied to the pixels first; None for
+            :class:`~dgm_course.flows.layers.Logit`, for bytes.
+    """
+    levels: list[Flow] = []
+    size = shape
+    for level, count in enumerate(steps):
+        squeeze = Squeeze()
+        channels, *sides = squeeze.output_shape(size)
+        parts: list[Flow] = [squeeze]
+        for _ in range(count):
+            parts += [
+                ActNorm(channels),
+                InvertibleConv(channels),
+                _coupling(channels, hidden, ScaleShift()),
+            ]
+        if level + 1 < len(steps):
+            parts.append(_coupling(channels, hidden, Affine()))
+        levels.append(Compose(*parts))
+        size = channels // 2, *sides
+    first = Logit() if preprocess is None else preprocess
+    flow = Compose(first, MultiScale(levels, shape))
+    return FlowModel(flow, StandardNormal(math.prod(shape)))
+
+
+def _coupling(
+    channels: int, hidden: int, conditional: Affine | ScaleShift
+) -> Coupling:
+    changed = channels // 2
+    outputs = conditional.outputs * changed
+    net = ConvNet(channels - changed, hidden, outputs)
+    return Coupling(Channels(), net, conditional)
