@@ -51,6 +51,23 @@ class DiscretizedLogistics(Likelihood):
         log_p = log_weight + log_mass(x, mean, s, self.levels)
         return self.total(log_p.logsumexp(0), x)
 
+    def log_density(self, y: Tensor, parameters: Tensor) -> Tensor:
+        """Log-density of the mixture itself, before bins, in nats.
+
+        Where bins are narrow, log P(x) is the log-density at
+        y = 2 x / (L - 1) - 1 plus the logarithm of the width 2 / (L - 1).
+
+        Args:
+            y: (B, C, ...) or, for n values of one channel, (B, n, ...).
+            parameters: (B, P * C, ...).
+
+        Returns:
+            Of the shape of y.
+        """
+        log_weight, mean, s = self.split(parameters)
+        u = (y - mean) * (-s).exp()
+        return (log_weight - u - s - 2 * F.softplus(-u)).logsumexp(0)
+
     def mean(self, parameters):
         """Return the expected level, (B, C, ...): the sum of P(x >= j).
 

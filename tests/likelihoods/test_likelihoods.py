@@ -182,3 +182,26 @@ def test_mu_law():
     for wrong in (torch.tensor([1.5]), torch.tensor([3], dtype=torch.int16)):
         with pytest.raises(ValueError, match="divide 16-bit"):
             mu_law.encode(wrong)
+
+
+def test_density_is_the_limit_of_narrow_bins():
+    """And integrates to one, as its sigmoids do over bins."""
+    likelihood = DiscretizedLogistics(65_536, 3)
+    parameters = 0.5 * torch.randn(1, 9).double()
+    verify.integral(
+        "",
+        "total",
+        lambda y: likelihood.log_density(
+            y, parameters.expand(len(y), -1)
+        ).exp()[:, 0],
+        [(-math.inf, math.inf)],
+        points=2000,
+    )
+    x = torch.randint(1, 65_535, (50, 1))
+    many = parameters.expand(50, -1)
+    bins = likelihood.log_prob(x, many) - math.log(2 / 65_535)
+    density = likelihood.log_density(2 * x.double() / 65_535 - 1, many)[:, 0]
+    # a midpoint sum: the curvature is bounded by that of the narrowest
+    scale = likelihood.split(parameters)[2].exp().min()
+    allowed = (2 / 65_535 / scale) ** 2
+    assert (bins - density).abs().max() <= allowed

@@ -38,6 +38,7 @@ from dgm_course.reversible import (
     ReversibleBlock,
     ReversibleSequence,
 )
+from dgm_course.wavenet import CausalMAF, Student, WaveNet
 
 from . import randomize
 
@@ -142,6 +143,11 @@ def flowpp(components=2):
     return flow.eval()
 
 
+def small_wavenet(local=0):
+    """A network of a flow of sounds, that sees eleven samples."""
+    return WaveNet(1, 2, 4, 3, (1, 4), size=3, local=local)
+
+
 PICTURE = (2, 4, 4)
 
 FLOWS = {
@@ -233,6 +239,11 @@ FLOWS = {
     ),
     "flow++": Case(flowpp, shape=PICTURE),
     "flow++, affine": Case(lambda: flowpp(components=0), shape=PICTURE),
+    "wavenet": Case(lambda: CausalMAF(small_wavenet()), shape=(6,)),
+    "wavenet, context": Case(lambda: CausalMAF(small_wavenet(2)), (2, 3), (6,)),
+    "student": Case(
+        lambda: Student([small_wavenet(2) for _ in "12"]).flow, (2, 3), (6,)
+    ),
     "dequantizer": Case(
         dequantizer, (3, 4, 4), PICTURE, lambda *s: inside(*s, levels=1)
     ),
