@@ -3,7 +3,7 @@
 import torch
 
 from dgm_course import flows, verify
-from dgm_course.dequantization import Uniform
+from dgm_course.dequantization import Dequantized, Uniform
 from dgm_course.likelihoods import Bernoulli
 from dgm_course.vae import discrete
 
@@ -77,6 +77,26 @@ def share_the_noise(monkeypatch):
         return u, x.new_zeros(len(x))
 
     monkeypatch.setattr(Uniform, "forward", wrong)
+
+
+def forget_log_k(monkeypatch):
+    """The k-sample bound is the log of a sum."""
+
+    def wrong(self, x, k, context=None):
+        return torch.stack([self.elbo(x) for _ in range(k)]).logsumexp(0)
+
+    monkeypatch.setattr(Dequantized, "iw_bound", wrong)
+
+
+def add_log_q(monkeypatch):
+    """The bound adds log q, as if noise were paid for being predictable."""
+
+    def wrong(self, x, context=None):
+        x = self._as_float(x)
+        u, log_q = self.dequantizer(x)
+        return self.model.log_prob(x + u, context) + log_q
+
+    monkeypatch.setattr(Dequantized, "elbo", wrong)
 
 
 def flip_maf(monkeypatch):

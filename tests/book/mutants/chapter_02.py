@@ -1,0 +1,358 @@
+"""Mutants of the chapter on variational dequantization."""
+
+import math
+
+import torch
+from support import bugs
+from torch.nn import functional as F
+
+from dgm_course import flows
+from dgm_course.dequantization import Variational
+from dgm_course.flows import mixtures
+from dgm_course.nn import SelfAttention
+from mutants import breaks, rewrite
+
+add_log_q = rewrite(
+    "(weights * q * (log_p - q.log()))",
+    "(weights * q * (log_p + q.log()))",
+    "Theorem 2.1: bound = log P(x) - KL(q || p(u|x))",
+    "Theorem 2.1: q = p(u|x): nothing is lost",
+    "Corollary 2.2: average bound = -H(pi) - KL(pi_q || p)",
+    "Corollary 2.2: smooth p, q = p(u|x): -H(pi) reached",
+    "Proposition 2.3: the average over eps is the bound",
+)
+lean_the_other_way = rewrite(
+    "t = torch.tanh(rise / 2)",
+    "t = torch.tanh(-rise / 2)",
+    "Theorem 2.1: leaning loses less than even noise",
+)
+lean_too_far = rewrite(
+    "return 1 + t * (2 * u - 1)",
+    "return 1 + t * 2 * u",
+    "Theorem 2.1: the leaning noise is a density",
+)
+too_little_mass = rewrite(
+    "P = mixture.cdf(values + 1) - mixture.cdf(values)",
+    "P = 0.9 * (mixture.cdf(values + 1) - mixture.cdf(values))",
+    "Theorem 2.1: L(q) <= log P(x)",
+    "Theorem 2.1: q = p(u|x): nothing is lost",
+)
+even_is_not_one = rewrite(
+    "torch.ones(20, 40).double(), leaning",
+    "2 * torch.ones(20, 40).double(), leaning",
+    "Theorem 2.1: q = 1: the bound of chapter 1",
+)
+steps_for_data = rewrite(
+    "log_data = pmf.log()[:, None] + lean.log()",
+    "log_data = pmf.log()[:, None]",
+    "Corollary 2.2: average bound = -H(pi) - KL(pi_q || p)",
+)
+forget_what_is_cut_off = rewrite(
+    "pi, c = P / P.sum(), P.sum()",
+    "pi, c = P / P.sum(), 1 + 0 * P.sum()",
+    "Corollary 2.2: smooth p, q = p(u|x): -H(pi) reached",
+)
+uniform_is_its_own = rewrite(
+    "(pi * (bound(even) - c.log())).sum(), (pi",
+    "(pi * pi.log()).sum(), (pi",
+    "Corollary 2.2: uniform noise does not reach it",
+)
+
+
+half_a_sigmoid = rewrite(
+    "log_scale + F.logsigmoid(a) + F.logsigmoid(-a)",
+    "log_scale + F.logsigmoid(a)",
+    "Proposition 2.3: q(u|x) is a density on (0, 1)",
+    "Proposition 2.3: sigmoid of logistic noise: log q = 0",
+)
+flip_the_slope = rewrite(
+    "(log_density + slope - log_logistic(eps))",
+    "(log_density - slope - log_logistic(eps))",
+    "Proposition 2.3: the average over eps is the bound",
+    "Proposition 2.3: gradient inside = gradient outside",
+)
+no_gradient_through_noise = rewrite(
+    "log_density = mixture.log_prob(values[:, None] + u)",
+    "log_density = mixture.log_prob(values[:, None] + u.detach())",
+    "Proposition 2.3: gradient inside = gradient outside",
+)
+draws_are_cut_off = rewrite(
+    "mixture.log_prob(2 + u) + slope - log_logistic(eps)",
+    "mixture.log_prob(2 + u.detach()) + slope - log_logistic(eps)",
+    "Proposition 2.3: one draw's gradient is unbiased",
+)
+sign_of_log_q = breaks(
+    "Proposition 2.3: elbo(x) estimates the bound",
+    "Theorem 2.4: iw_bound(x, 2) estimates L_2",
+    "Theorem 2.1: elbo(x) estimates log P(x) - KL",
+)(bugs.add_log_q)
+
+
+worst_of_k = rewrite(
+    "mean = log_w[:, index].logsumexp(2) - math.log(k)",
+    "mean = log_w[:, index].amin(2)",
+    "Theorem 2.4: L_1 <= L_2",
+    "Theorem 2.4: L_2 <= L_3",
+)
+sum_of_k = rewrite(
+    "mean = log_w[:, index].logsumexp(2) - math.log(k)",
+    "mean = log_w[:, index].logsumexp(2)",
+    "Theorem 2.4: L_3 <= log P(x)",
+)
+weights_without_q = rewrite(
+    "log_w = mixture.log_prob(values[:, None] + u_few) - q.log()",
+    "log_w = mixture.log_prob(values[:, None] + u_few)",
+    "Theorem 2.4: L_1 is the bound (2.1)",
+)
+forget_log_k = breaks(
+    "Theorem 2.4: iw_bound(x, 2) estimates L_2",
+    "Theorem 2.4: exp of it: the mean weight is P(x)",
+)(bugs.forget_log_k)
+
+
+@breaks(
+    "Proposition 2.5: pixels with even i + j are kept",
+    "Proposition 2.5: our checkerboard: the library's",
+)
+def columns_for_a_checkerboard(monkeypatch):
+    """No row is shifted: every second column is kept."""
+    monkeypatch.setattr(
+        flows.Checkerboard, "_cross", staticmethod(lambda a, b: (a, b))
+    )
+
+
+@breaks(
+    "Proposition 2.5: the others do not see each other",
+    "Proposition 2.5: (2.6) = log|det J| by autograd",
+    "Proposition 2.5: (2.7): ladj of two levels, by autograd",
+    "Proposition 2.5: attention: they see none of them",
+    "Proposition 2.5: so (2.6) holds with attention too",
+)
+def show_the_masked_half(monkeypatch):
+    """The network, attention included, sees what it is going to change."""
+    outputs = flows.Coupling.outputs
+
+    def wrong(self, kept, changed, context):
+        return outputs(self, kept + changed, changed, context)
+
+    monkeypatch.setattr(flows.Coupling, "outputs", wrong)
+
+
+@breaks("Proposition 2.5: our squeeze: the library's")
+def squeeze_by_columns(monkeypatch):
+    """The four pixels of a block come in another order."""
+
+    def wrong(self, x, context=None):
+        b, c, h, w = x.shape
+        blocks = x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 1, 5, 3, 2, 4)
+        return blocks.reshape(b, 4 * c, h // 2, w // 2), x.new_zeros(b)
+
+    monkeypatch.setattr(flows.Squeeze, "forward", wrong)
+
+
+@breaks(
+    "Proposition 2.5: (2.7): ladj of two levels, by autograd",
+    "Proposition 2.5: our levels: the library's",
+    "Proposition 2.5: all 16 numbers of z bring x back",
+    "Proposition 2.5: those that leave early know of x",
+)
+def drop_early_latents(monkeypatch):
+    """What leaves after a level is forgotten: zeros stand in its place."""
+    forward = flows.MultiScale.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        last = math.prod(self.shapes[-1])
+        return torch.cat([0 * z[:, :-last], z[:, -last:]], dim=1), ladj
+
+    monkeypatch.setattr(flows.MultiScale, "forward", wrong)
+
+
+@breaks("Proposition 2.5: our levels: the library's")
+def forget_a_level(monkeypatch):
+    """The log-determinant is that of the last level alone."""
+    forward = flows.MultiScale.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        early, _ = self.levels[0](x, context)
+        return z, self.levels[1](early.chunk(2, dim=1)[0], context)[1]
+
+    monkeypatch.setattr(flows.MultiScale, "forward", wrong)
+
+
+@breaks(
+    "Proposition 2.6: our convolution: the library's",
+    "Proposition 2.6: it starts as a rotation",
+)
+def lose_the_signs(monkeypatch):
+    """The diagonal of U is exp(log|s|): its signs are lost."""
+    factors = flows.InvertibleConv.factors
+
+    def wrong(self):
+        lower, upper = factors(self)
+        return lower, upper.triu(1) + upper.diagonal().abs().diag()
+
+    monkeypatch.setattr(flows.InvertibleConv, "factors", wrong)
+
+
+@breaks("Proposition 2.6: (2.8), W: log|det J| by autograd")
+def one_place_only(monkeypatch):
+    """The convolution's log-determinant is that of a single place."""
+    ladj = flows.InvertibleConv._ladj
+    monkeypatch.setattr(
+        flows.InvertibleConv,
+        "_ladj",
+        lambda self, x: ladj(self, x) / x[0, 0].numel(),
+    )
+
+
+@breaks("Proposition 2.6: two triangular solves bring x back")
+def permute_the_wrong_way(monkeypatch):
+    """The inverse of the convolution applies P in place of its transpose."""
+    inverse = flows.InvertibleConv.inverse
+
+    def wrong(self, z, context=None):
+        return inverse(self, z[:, self.order][:, self.order], context)
+
+    monkeypatch.setattr(flows.InvertibleConv, "inverse", wrong)
+
+
+@breaks(
+    "Proposition 2.6: first batch: mean 0",
+    "Proposition 2.6: variance 1 (1e-6 is added to it)",
+)
+def never_normalize(monkeypatch):
+    """ActNorm starts as the identity and stays it."""
+    monkeypatch.setattr(flows.ActNorm, "_initialize", lambda self, x: None)
+
+
+@breaks("Proposition 2.6: (2.8), s: log|det J| by autograd")
+def one_place_of_actnorm(monkeypatch):
+    """ActNorm's log-determinant is that of a single place."""
+    forward = flows.ActNorm.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, ladj / x[0, 0].numel()
+
+    monkeypatch.setattr(flows.ActNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: later batches set nothing")
+def normalize_every_batch(monkeypatch):
+    """ActNorm sets its numbers anew for each batch."""
+    forward = flows.ActNorm.forward
+
+    def wrong(self, x, context=None):
+        if len(x) > 1:  # not the single rows of a Jacobian
+            self.initialized.fill_(False)
+            self._asked = False
+        return forward(self, x, context)
+
+    monkeypatch.setattr(flows.ActNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: nor after saving and loading")
+def forget_the_first_batch(monkeypatch):
+    """That ActNorm has seen its first batch is not saved."""
+    load = flows.ActNorm._load_from_state_dict
+
+    def wrong(self, *args, **kwargs):
+        load(self, *args, **kwargs)
+        self.initialized.fill_(False)
+
+    monkeypatch.setattr(flows.ActNorm, "_load_from_state_dict", wrong)
+
+
+@breaks(
+    "Proposition 2.7: far out, float32: z",
+    "Proposition 2.7: far out, float32: log-slope",
+)
+def pass_through_the_interval(monkeypatch):
+    """The logit is taken of F, which rounds to 0 and to 1."""
+
+    def wrong(self, x, parameters):
+        log_weight, mean, s = self._split(parameters)
+        u = (x - mean) * (-s).exp()
+        below = (log_weight.exp() * u.sigmoid()).sum(0)
+        inside = (log_weight - s).exp() * u.sigmoid() * (-u).sigmoid()
+        log_slope = inside.sum(0).log() - below.log() - (1 - below).log()
+        return torch.logit(below), log_slope
+
+    monkeypatch.setattr(flows.LogisticMixture, "forward", wrong)
+
+
+@breaks(
+    "Proposition 2.7: (2.10) is the slope (autograd)",
+    "Proposition 2.7: as on paper: the library's",
+)
+def density_for_the_slope(monkeypatch):
+    """The slope is the density of the mixture, without the logit's."""
+    forward = flows.LogisticMixture.forward
+
+    def wrong(self, x, parameters):
+        z, log_slope = forward(self, x, parameters)
+        return z, log_slope + F.logsigmoid(z) + F.logsigmoid(-z)
+
+    monkeypatch.setattr(flows.LogisticMixture, "forward", wrong)
+
+
+@breaks("Proposition 2.8: (2.11): the library's gradients")
+def detach_the_search(monkeypatch):
+    """Bisection returns x without a gradient."""
+    inverse = flows.LogisticMixture.inverse
+
+    def wrong(self, z, parameters):
+        x, ladj = inverse(self, z, parameters)
+        return x.detach(), ladj
+
+    monkeypatch.setattr(flows.LogisticMixture, "inverse", wrong)
+
+
+cut_our_search_off = rewrite(
+    "return x + (z - again) * (-log_slope.detach()).exp()",
+    "return x + 0 * (z - again)",
+    "Proposition 2.8: (2.11): our gradients",
+)
+wrong_branch = rewrite(
+    "left = chain.forward(middle, theta)[0] < z",
+    "left = chain.forward(middle, theta)[0] > z",
+    "Proposition 2.8: our bisection finds it too",
+)
+
+
+@breaks("Proposition 2.8: the search finds x")
+def stop_early(monkeypatch):
+    """Bisection stops after a dozen steps."""
+    monkeypatch.setattr(mixtures.math, "ceil", lambda number: 12)
+
+
+@breaks("Proposition 2.5: and each of them sees each kept one")
+def attend_to_nothing(monkeypatch):
+    """Attention passes its input on."""
+    monkeypatch.setattr(SelfAttention, "forward", lambda self, x: x)
+
+
+@breaks(
+    "Proposition 2.3: pictures: our noise is the library's",
+    "Proposition 2.3: log q of a draw is the density at u",
+)
+def ignore_the_picture(monkeypatch):
+    """The noise has one density for all pictures: h sees no x."""
+    forward = Variational.forward
+    monkeypatch.setattr(
+        Variational, "forward", lambda self, x: forward(self, 0 * x)
+    )
+
+
+@breaks("Proposition 2.3: q(u|x) integrates to 1")
+def forget_the_logit(monkeypatch):
+    """The way to the cube returns no log-determinant."""
+    forward = flows.Logit.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, torch.zeros_like(ladj)
+
+    monkeypatch.setattr(flows.Logit, "forward", wrong)
