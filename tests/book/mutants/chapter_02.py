@@ -174,7 +174,7 @@ def forget_a_level(monkeypatch):
     forward = flows.MultiScale.forward
 
     def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
+        z, _ = forward(self, x, context)
         early, _ = self.levels[0](x, context)
         return z, self.levels[1](early.chunk(2, dim=1)[0], context)[1]
 
@@ -237,6 +237,18 @@ def one_place_of_actnorm(monkeypatch):
         return z, ladj / x[0, 0].numel()
 
     monkeypatch.setattr(flows.ActNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: BatchNorm, evaluated: log|det J|")
+def forget_the_averages(monkeypatch):
+    """BatchNorm's log-determinant leaves its averages out."""
+    forward = flows.BatchNorm.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        return z, 0 * ladj
+
+    monkeypatch.setattr(flows.BatchNorm, "forward", wrong)
 
 
 @breaks("Proposition 2.6: later batches set nothing")
