@@ -3,6 +3,9 @@
 A codec pushes objects onto a :class:`~dgm_course.coding.stack.Stack` and pops
 them off again. Both ways have to compute the very same numbers, so objects go
 one at a time through the same calls of the model, in float64.
+
+Bits back: Frey and Hinton, "Efficient Stochastic Source Coding and an
+Application to a Bayesian Network Source Model", 1997.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ What is bundled: the first 1,000 training and the first 200 test pictures of
 each digit of MNIST, the first 500 and the first 100 of each class of
 Fashion-MNIST, in their original order; nothing of CIFAR-10, for which no
 licence is stated.
+
+LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document
+Recognition", 1998.
 """
 
 from __future__ import annotations

@@ -281,6 +281,17 @@ def test_what_the_chapters_cite_is_in_the_references():
             ), f"{path.stem}: {title} ({year}) is not in references.bib"
 
 
+def test_each_reference_is_cited():
+    """By its title, in a chapter, or by a page or the library's docstrings."""
+    text = (BOOK / "references.bib").read_text()
+    pages = [*map(markdown, PATHS), *(p.read_text() for p in BOOK.glob("*.md"))]
+    code = (p.read_text() for p in ROOT.glob("dgm_course/**/*.py"))
+    said = plain(" ".join([*pages, *code]))
+    titles = re.findall(r"^  title = \{(.*)\},$", text, re.M)
+    assert len(titles) == text.count("\n@") + text.startswith("@")
+    assert [t for t in titles if plain(t.split(":")[0]) not in said] == []
+
+
 def test_scaffold_passes_these_tests(tmp_path, monkeypatch):
     """`make chapter NAME=...` in a copy of the book; see what it lists."""
     book = tmp_path / "book"
