@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from support.cases import FLOWS, dequantizer, two_levels
+from support.cases import FLOWS, ONE_WAY, dequantizer, two_levels
 from support.pretend import DEVICE, gpu, like, move
 from torch import nn
 
@@ -28,6 +28,12 @@ def of_flow(flow, x, context=None):
     z, ladj = flow(x, context)
     back, _ = flow.inverse(z.detach(), context)
     return z.flatten(1).square().sum(1) - ladj + back.flatten(1).sum(1)
+
+
+def of_noise(flow, z, context=None):
+    """Noise to data: the negative log-density of what comes out."""
+    x, ladj = flow.inverse(z, context)
+    return x.square().sum(1) + ladj
 
 
 def vamp():
@@ -132,6 +138,10 @@ MODELS |= {
 MODELS |= {
     f"flow: {name}": (case.build, (case,), of_flow)
     for name, case in FLOWS.items()
+}
+MODELS |= {
+    f"flow: {name}": (case.build, (case,), of_noise)
+    for name, case in ONE_WAY.items()
 }
 
 

@@ -38,7 +38,9 @@ from .maf import IAF, MAF, coupling_as_iaf, maf
 from .mixtures import GaussianMixture, LogisticMixture
 from .multiscale import Flatten, MultiScale, Squeeze
 from .nice import AdditiveCoupling, nice
+from .planar import Planar
 from .realnvp import AffineCoupling, BatchNorm, realnvp, realnvp_pictures
+from .sylvester import Sylvester
 
 __all__ = [
     "IAF",
@@ -71,11 +73,13 @@ __all__ = [
     "PackedCheckerboard",
     "Partition",
     "Permutation",
+    "Planar",
     "ScaleShift",
     "Shift",
     "Squeeze",
     "StandardLogistic",
     "StandardNormal",
+    "Sylvester",
     "TriangularAffine",
     "coupling_as_iaf",
     "flowpp",

@@ -1,6 +1,7 @@
 """Networks: functions with parameters, and no probability in them."""
 
 from . import made_inverse
+from .amortized import Amortized
 from .attention import SelfAttention
 from .conv import ConvNet, conv
 from .made import MADE, MaskedLinear
@@ -11,6 +12,7 @@ from .residual import GatedNet, GatedResidual
 __all__ = [
     "MADE",
     "MLP",
+    "Amortized",
     "ConvNet",
     "GatedNet",
     "GatedResidual",

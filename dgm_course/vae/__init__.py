@@ -2,9 +2,21 @@
 
 from .discrete import DiscreteVAE
 from .gaussians import Gaussians, kl_to_standard_normal, log_normal
+from .inference import (
+    best_outputs,
+    encoder_outputs,
+    output_weights,
+    posterior_gaps,
+    tune_outputs,
+)
 from .model import VAE, Parts, mlp_vae
 from .objective import Objective, binarize
-from .posteriors import DiagonalGaussian, Posterior
+from .posteriors import (
+    DiagonalGaussian,
+    FlowPosterior,
+    Posterior,
+    iaf_posterior,
+)
 from .priors import (
     AggregatedPosterior,
     GaussianMixture,
@@ -35,6 +47,7 @@ __all__ = [
     "Codes",
     "DiagonalGaussian",
     "DiscreteVAE",
+    "FlowPosterior",
     "Gaps",
     "GaussianMixture",
     "Gaussians",
@@ -46,16 +59,22 @@ __all__ = [
     "VampPrior",
     "aggregated",
     "best_codes",
+    "best_outputs",
     "binarize",
     "elbo_surgery",
     "encode_all",
+    "encoder_outputs",
     "gaps",
     "grid_log_likelihood",
+    "iaf_posterior",
     "kl_to_standard_normal",
     "log_joint",
     "log_normal",
     "log_weights",
     "minibatch_information",
     "mlp_vae",
+    "output_weights",
+    "posterior_gaps",
     "tune",
+    "tune_outputs",
 ]

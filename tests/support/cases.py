@@ -248,3 +248,20 @@ FLOWS = {
         dequantizer, (3, 4, 4), PICTURE, lambda *s: inside(*s, levels=1)
     ),
 }
+
+# noise to data only; data() draws noise
+ONE_WAY = {
+    "planar": Case(lambda: flows.Planar(5)),
+    "planar, one column": Case(lambda: flows.Planar(1), shape=(1,)),
+    "planar, context": Case(lambda: flows.Planar(5, 3), (3,)),
+    "planar, six of them": Case(
+        lambda: Compose(*[flows.Planar(5, 3) for _ in range(6)]), (3,)
+    ),
+    "sylvester": Case(lambda: flows.Sylvester(5, 5)),
+    "sylvester, few directions, context": Case(
+        lambda: flows.Sylvester(5, 2, 3), (3,)
+    ),
+    "sylvester, one reflection": Case(
+        lambda: flows.Sylvester(5, 3, reflections=1)
+    ),
+}
