@@ -8,6 +8,10 @@ arguments. It is applied to a copy of the project. Then the check cells of the
 chapters that show the code are run, and the library's own tests. What both
 let through is listed, to be killed or explained.
 
+Each result is printed and written to a journal at once. The next run with the
+same journal asks only those who had not noticed a mutant: so it goes on where
+an interrupted one stopped, and shows what sharper checks now notice.
+
 The mutations are those of the library cosmic-ray; the swap of arguments is
 ours.
 """
@@ -17,27 +21,35 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import importlib
+import hashlib
 import inspect
+import json
+import multiprocessing
 import os
 import random
+import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
 import parso
+import pytest
+import torch  # noqa: F401, each run is a fork and need not import it anew
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 from tqdm import tqdm
 
+T = TypeVar("T")
+FORK = multiprocessing.get_context("fork")
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = ["Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Mul_Add", "Pow_Mul"]
 ORDERS = ["Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Lt_Gt", "Gt_Lt", "Eq_NotEq"]
@@ -93,6 +105,12 @@ class Mutant:
     change: tuple[str, str]
     chapters: set[str]
     caught: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """What names it in the journal, while its file is the same."""
+        text = f"{self.path}\n{self.code}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def shown_lines() -> dict[str, dict[int, set[str]]]:
@@ -193,48 +211,86 @@ def first_difference(before: str, after: str) -> tuple[str, str]:
     return "", ""
 
 
-def try_out(mutant: Mutant, copy: Path, seconds: int) -> None:
-    """Run the check cells and the tests on a copy with the mutant in it."""
-    target = copy / mutant.path
-    right = target.read_text()
-    target.write_text(mutant.code)
-    numbers = " or ".join(f"chapter_{name[:2]}" for name in mutant.chapters)
+def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
+    """Return who is asked about a mutant, and pytest's words for it."""
+    numbers = " or ".join(
+        f"chapter_{name[:2]}" for name in sorted(mutant.chapters)
+    )
     room = Path(mutant.path).parts[1].removesuffix(".py")
-    tests = [p for p in (f"tests/{room}", f"tests/test_{room}.py")]
-    runs = {
+    # its own tests first: pytest stops at the first that fails
+    own = f"tests/{room}/test_{Path(mutant.path).stem}.py"
+    tests = [own, f"tests/{room}", f"tests/test_{room}.py"]
+    return {
         "checks": [
             "tests/book/test_mutants.py",
             *("-k", f"stands and ({numbers})"),
         ],
         "tests": [name for name in tests if (copy / name).exists()],
     }
+
+
+def try_out(mutant: Mutant, copy: Path, seconds: int) -> None:
+    """Ask those who have not noticed it, with the mutant in the copy."""
+    target = copy / mutant.path
+    right = target.read_text()
+    target.write_text(mutant.code)
     try:
-        for name, words in runs.items():
-            if words and fails(words, copy, seconds):
-                mutant.caught.append(name)
+        for name, words in runs(mutant, copy).items():
+            if words and name not in mutant.caught:
+                if fails(words, copy, seconds):
+                    mutant.caught.append(name)
     finally:
         target.write_text(right)
 
 
 def fails(words: list[str], copy: Path, seconds: int) -> bool:
     """Return whether pytest fails; a run without end fails too."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", *words]
-    command += ["-m", "not slow and not browser", "-p", "no:cacheprovider"]
-    environment = os.environ | {"PYTHONPATH": str(copy), "DGM_STATIC": "1"}
+    with tempfile.TemporaryFile("w+") as log:
+        code = in_child(partial(run_tests, words, copy, seconds, log.fileno()))
+        if code is not None and code not in (0, 1, 2):  # 5: none was chosen
+            log.seek(0)
+            sys.exit(f"pytest could not run:\n{log.read()}")
+    return code != 0
+
+
+def run_tests(words: list[str], copy: Path, seconds: int, log: int) -> int:
+    """Run pytest in the copy, and return its exit code."""
+    # seconds of CPU, so that a busy machine notices nothing by itself
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.chdir(copy)
+    sys.path.insert(0, str(copy))
+    os.environ |= {"PYTHONPATH": str(copy), "DGM_STATIC": "1"}
+    # a bug must not be hidden by the compiled code of the file before it
+    sys.dont_write_bytecode = True
+    options = ["-m", "not slow and not browser", "-p", "no:cacheprovider"]
+    return int(pytest.main(["-x", "-q", *words, *options]))
+
+
+def in_child(work: Callable[[], T]) -> T | None:
+    """Do something in a child, which has torch at hand but not the library.
+
+    None if it was killed, such as by its limit of time.
+    """
+    receive, send = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=lambda: send.send(work()))
+    child.start()
+    send.close()
     try:
-        done = subprocess.run(
-            command,
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode not in (0, 1, 2):  # 5: no test was chosen
-        sys.exit(f"pytest could not run:\n{done.stdout}{done.stderr}")
-    return done.returncode != 0
+        return receive.recv()
+    except EOFError:
+        return None
+    finally:
+        child.join()
+
+
+def stop_if_broken(mutants: list[Mutant], copy: Path, seconds: int) -> None:
+    """Stop if a run fails without a mutant: it would notice all of them."""
+    words = {tuple(w) for m in mutants for w in runs(m, copy).values() if w}
+    for chosen in tqdm(sorted(words), desc="without a mutant"):
+        if fails(list(chosen), copy, seconds):
+            sys.exit(f"fails without a mutant: pytest {' '.join(chosen)}")
 
 
 def report(mutants: list[Mutant]) -> None:
@@ -249,10 +305,18 @@ def report(mutants: list[Mutant]) -> None:
         print(f"\n{title}:")
         for mutant in mutants:
             if mutant.caught == wanted:
-                old, new = mutant.change
-                names = ", ".join(sorted(mutant.chapters))
-                print(f"  {mutant.path}:{mutant.line} ({names})")
-                print(f"    - {old}\n    + {new}")
+                print(line_of(mutant))
+
+
+def line_of(mutant: Mutant) -> str:
+    """Return what a reader of the log wants to know about one mutant."""
+    old, new = mutant.change
+    names = ", ".join(sorted(mutant.chapters))
+    who = " and ".join(mutant.caught) or "NOBODY"
+    return (
+        f"{mutant.path}:{mutant.line} ({names}): {who}\n"
+        f"    - {old}\n    + {new}"
+    )
 
 
 def main() -> int:
@@ -260,12 +324,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=int, default=300, help="a run")
+    parser.add_argument(
+        "--seconds", type=int, default=300, help="of CPU, for one run"
+    )
+    parser.add_argument("--journal", type=Path, help="file of results")
     parser.add_argument("--chapter", help="two digits, such as 04")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT)]
-    importlib.invalidate_caches()
-    mutants = all_mutants(shown_lines())
+    mutants = in_child(lambda: all_mutants(shown_lines())) or []
     if options.chapter:
         mutants = [
             m
@@ -278,12 +344,24 @@ def main() -> int:
         mutants, min(options.number, len(mutants))
     )
     print(f"{len(chosen)} of {len(mutants)} mutants, seed {options.seed}")
+    known = {}
+    if options.journal and options.journal.exists():
+        lines = options.journal.read_text().splitlines()
+        known = dict(json.loads(line) for line in lines)
+    for mutant in chosen:
+        mutant.caught += known.get(mutant.key, [])
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         skip = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=skip)
-        for mutant in tqdm(chosen):
+        waiting = [m for m in chosen if len(m.caught) < 2]
+        stop_if_broken(waiting, copy, options.seconds)
+        for mutant in tqdm(waiting):
             try_out(mutant, copy, options.seconds)
+            tqdm.write(line_of(mutant))
+            if options.journal:
+                with options.journal.open("a") as journal:
+                    print(json.dumps([mutant.key, mutant.caught]), file=journal)
     report(chosen)
     return int(any(not mutant.caught for mutant in chosen))
 

@@ -124,14 +124,14 @@ class TriangularAffine(Flow):
 class Logit(Flow):
     """From a range of grey values to the whole real line.
 
-    s = alpha + (1 - 2 alpha) x / levels, z = log s - log(1 - s): after Dinh
+    v = alpha + (1 - 2 alpha) x / levels, z = log v - log(1 - v): after Dinh
     et al. (2017, section 4.1), who have 1 - alpha for our 1 - 2 alpha. Its
     log-determinant belongs to the likelihood of the pixels; bits/dim without
     it is no bits/dim.
 
     Args:
         levels: Width of the range: x lies in [0, levels]; 256 for bytes.
-        alpha: Keeps s away from 0 and 1; in [0, 1/2). With 0 the flow is onto
+        alpha: Keeps v away from 0 and 1; in [0, 1/2). With 0 the flow is onto
             (0, levels) exactly, as noise in the unit cube needs, and infinite
             at both ends: no pixel value may lie there.
 
@@ -148,9 +148,9 @@ class Logit(Flow):
 
     def forward(self, x, context=None):
         """Squeeze into (0, 1), then apply the logit."""
-        s = self.alpha + (1 - 2 * self.alpha) * x / self.levels
-        ladj = self._log_slope() - s.log() - torch.log1p(-s)
-        return torch.logit(s), ladj.flatten(1).sum(1)
+        v = self.alpha + (1 - 2 * self.alpha) * x / self.levels
+        ladj = self._log_slope() - v.log() - torch.log1p(-v)
+        return torch.logit(v), ladj.flatten(1).sum(1)
 
     def inverse(self, z, context=None):
         """Apply the sigmoid, then stretch.
@@ -158,8 +158,8 @@ class Logit(Flow):
         Noise far from 0 lands up to alpha / (1 - 2 alpha) * levels outside
         [0, levels]: that mass belongs to no pixel value.
         """
-        s = torch.sigmoid(z)
-        x = (s - self.alpha) * self.levels / (1 - 2 * self.alpha)
+        v = torch.sigmoid(z)
+        x = (v - self.alpha) * self.levels / (1 - 2 * self.alpha)
         ladj = -F.softplus(z) - F.softplus(-z) - self._log_slope()
         return x, ladj.flatten(1).sum(1)
 

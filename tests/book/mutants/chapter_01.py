@@ -34,6 +34,18 @@ def forget_log_256(monkeypatch):
     monkeypatch.setattr(flows.Logit, "_log_slope", wrong)
 
 
+@breaks("Proposition 1.6: the inverse undoes the logit")
+def stretch_too_far(monkeypatch):
+    """The inverse of the logit forgets that alpha was cut off twice."""
+    inverse = flows.Logit.inverse
+
+    def wrong(self, z, context=None):
+        x, ladj = inverse(self, z, context)
+        return x * (1 - 2 * self.alpha) / (1 - self.alpha), ladj
+
+    monkeypatch.setattr(flows.Logit, "inverse", wrong)
+
+
 @breaks("Proposition 1.1: log-likelihood = const - D log sigma")
 def forget_to_normalize(monkeypatch):
     """The frequencies of the grey values sum to two."""
@@ -42,13 +54,13 @@ def forget_to_normalize(monkeypatch):
 
 
 narrow_spikes_are_low = rewrite(
-    "- 3 * math.log(s)\n",
-    "+ 3 * math.log(s)\n",
+    "- 3 * math.log(width)\n",
+    "+ 3 * math.log(width)\n",
     "Proposition 1.1: no difference for narrow spikes, D = 3",
 )
 one_dimension_too_many = rewrite(
-    "math.log(2 * math.pi) - 3 * math.log(s)\n",
-    "math.log(2 * math.pi) - 4 * math.log(s)\n",
+    "math.log(2 * math.pi) - 3 * math.log(width)\n",
+    "math.log(2 * math.pi) - 4 * math.log(width)\n",
     "Proposition 1.1: (1.1) for D = 3, sigma = 0.1",
 )
 no_other_spike = rewrite(

@@ -139,7 +139,7 @@ permute_twice = breaks("Theorem 4.2: gradients agree, for 20 random orders")(
 
 @breaks(
     "Theorem 4.2: none of which is 1, ..., D",
-    "Theorem 4.5: order 'random': it is not",
+    "Theorem 4.5: random: bent, beyond these roundings",
 )
 def random_is_the_identity(monkeypatch):
     """A random order is the order that is there already."""

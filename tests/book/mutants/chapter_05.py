@@ -123,7 +123,7 @@ forget_the_scale_in_the_mean = rewrite(
 cover_one_mode_only = rewrite(
     "(line + a - m)**2 + (line + a + m)**2",
     "(line + a - m)**2 + (line + a - m)**2",
-    "Theorem 5.6: forward from -4.0: the mean is 0",
+    "Theorem 5.6: forward: what any other place costs",
     "Theorem 5.6: forward KL is its integral too",
 )
 forget_a_half = rewrite(
@@ -133,9 +133,9 @@ forget_a_half = rewrite(
     "Theorem 5.6: (5.12) is the integral over x",
 )
 prefer_the_right_mode = rewrite(
-    "0.5 * (m**2 + s**2 + a**2 - 1) - s.log()",
-    "0.5 * ((m - 1)**2 + s**2 + a**2 - 1) - s.log()",
-    "Theorem 5.6: reverse: mirror images",
+    "square = 0.5 * (m**2 + sigma**2 + a**2 - 1)",
+    "square = 0.5 * ((m - 1) ** 2 + sigma**2 + a**2 - 1)",
+    "Theorem 5.6: reverse: m and -m are alike",
 )
 swap_the_terms = rewrite(
     "return log_p - log_target(x)",
@@ -145,7 +145,7 @@ swap_the_terms = rewrite(
 turn_nothing = rewrite(
     "turn = flows.Permutation.reverse(3)",
     "turn = flows.Permutation([0, 1, 2])",
-    "Corollary 5.7: with reversals it is bent",
+    "Corollary 5.7: turned: bent, beyond roundings",
 )
 forget_the_second_scale = rewrite(
     "return sigma2 * sigma, sigma2 * mu + mu2",
