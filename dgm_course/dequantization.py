@@ -13,7 +13,20 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from .flows import FlowModel
+from .flows import (
+    Channels,
+    Compose,
+    Coupling,
+    Flatten,
+    Flow,
+    FlowModel,
+    Inverse,
+    Logit,
+    ScaleShift,
+    Squeeze,
+    StandardLogistic,
+)
+from .nn import ConvNet, conv
 
 
 class Dequantizer(nn.Module, ABC):
@@ -60,6 +73,70 @@ class Variational(Dequantizer):
         u, log_q = self.density.rsample_and_log_prob(len(x), context)
         # a sigmoid rounds to 1 where the noise is large
         return u.clamp(max=1 - torch.finfo(u.dtype).eps / 2), log_q
+
+
+class PixelEncoder(nn.Module):
+    """What the noise is told of a picture: each pixel and its surroundings.
+
+    A pixel is shown as a number and as its eight binary digits. As numbers
+    the levels 0 and 1 are 1/255 apart, and their cubes look least alike: the
+    background of many pictures is exactly 0.
+
+    Args:
+        channels: Channels C of the pictures.
+        hidden: Channels of the hidden layer.
+        outputs: Channels of the context.
+
+    Shape:
+        (B, C, H, W), bytes as a floating-point tensor, to (B, outputs, H, W).
+    """
+
+    def __init__(self, channels: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.first = conv(9 * channels, hidden)
+        self.last = conv(hidden, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Look at each pixel and at its neighbours."""
+        digits = [(x / 2**i).floor().remainder(2) for i in range(8)]
+        seen = 2 * torch.cat([x / 255, *digits], dim=1) - 1
+        return self.last(torch.relu(self.first(seen)))
+
+
+def variational(
+    shape: tuple[int, ...],
+    couplings: int = 2,
+    hidden: int = 32,
+    context: int = 8,
+) -> Variational:
+    """Assemble noise for pictures that starts as uniform noise.
+
+    The base is logistic, which the sigmoid makes uniform, and each coupling
+    starts as the identity: so log q(u|x) = 0 at first, and the bound is that
+    of uniform noise. From noise to the cube the couplings run in the direction
+    that a :class:`~dgm_course.flows.base.Inverse` makes fast.
+
+    Args:
+        shape: (C, H, W) of one picture, H and W even.
+        couplings: Number of couplings, two at least: each changes one of two
+            rows of pixels, given the picture and the noise of the other row.
+        hidden: Channels of the couplings' hidden layers.
+        context: Channels that the encoder gives them for each pixel.
+    """
+    squeeze = Squeeze()
+    small = squeeze.output_shape(shape)
+    half = small[0] // 2
+    layers: list[Flow] = [Logit(levels=1, alpha=0), squeeze]
+    for i in range(couplings):
+        net = ConvNet(half, hidden, 2 * half, 4 * context)
+        # noise as narrow as exp(-5) of a cube's logits
+        coupling = Coupling(Channels(swap=bool(i % 2)), net, ScaleShift(5.0))
+        layers.append(Inverse(coupling))
+    flow = Compose(*layers, Flatten(*small))
+    return Variational(
+        FlowModel(flow, StandardLogistic(math.prod(shape))),
+        PixelEncoder(shape[0], 2 * context, context),
+    )
 
 
 class Dequantized(nn.Module):

@@ -10,9 +10,11 @@ from dgm_course import flows, verify
 from dgm_course.dequantization import (
     Dequantized,
     Dequantizer,
+    PixelEncoder,
     Uniform,
     Variational,
     inside,
+    variational,
 )
 from dgm_course.likelihoods import bits_per_dim
 
@@ -157,6 +159,53 @@ def test_noise_of_pictures_stays_in_its_cube():
     torch.manual_seed(1)
     changed = (noise(255 - x)[0] != u).flatten(1).double().mean(1)
     assert (changed > 0.5).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 8), (3, 4, 4)])
+def test_learned_noise_starts_as_uniform_noise(shape):
+    """So that a bound starts where that of uniform noise is."""
+    noise = variational(shape).double()
+    x = torch.randint(0, 256, (2000, *shape)).double()
+    u, log_q = noise(x)
+    # a sum of D logits and as many logistic densities, each rounded
+    assert log_q.abs().max() < 1e-9
+    for power in (1, 2, 3):
+        moment = 1 / (power + 1)
+        verify.expectation("u", "moment", u[:, 0, 0, 0] ** power, moment)
+
+
+def test_learned_noise_leaves_its_start():
+    """After a first step all parameters have gradients."""
+    noise = variational((1, 4, 4))
+    x = torch.randint(0, 256, (20, 1, 4, 4)).float()
+    optimizer = torch.optim.SGD(noise.parameters(), lr=1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        u, log_q = noise(x)
+        (log_q + 40 * u.flatten(1).mean(1)).mean().backward()
+        optimizer.step()
+    for name, parameter in noise.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_learned_noise_knows_its_density():
+    noise = randomize(variational((1, 4, 6)).double(), std=0.1)
+    x = torch.randint(0, 256, (9, 1, 4, 6)).double()
+    u, log_q = noise(x)
+    again = noise.density.log_prob(u, noise.encoder(x))
+    torch.testing.assert_close(again, log_q, rtol=1e-8, atol=1e-8)
+
+
+def test_the_encoder_tells_neighbouring_levels_apart():
+    """As numbers they are 1/255 apart; as digits they differ."""
+    levels = torch.arange(256.0).view(256, 1, 1, 1)
+    context = PixelEncoder(1, 16, 8)(levels).flatten(1)
+    apart = torch.cdist(context, context)
+    apart.fill_diagonal_(torch.inf)
+    assert apart.min() > 0
+    # a tenth of what two levels differ by on average
+    assert (context[1:] - context[:-1]).norm(dim=1).min() > 0.01
+    assert (context[1] - context[0]).norm() > 0.1 * apart[0, 1:].mean()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -132,8 +133,10 @@ class InvertibleConv(Flow):
 
     def forward(self, x, context=None):
         """Multiply the channels of each place by W."""
-        lower, upper = self.factors()
-        z = torch.einsum("ij,bj...->bi...", (lower @ upper)[self.order], x)
+        with full_precision(x):
+            lower, upper = self.factors()
+            matrix = (lower @ upper)[self.order]
+            z = torch.einsum("ij,bj...->bi...", matrix, x)
         return z, self._ladj(x)
 
     def inverse(self, z, context=None):
@@ -148,12 +151,24 @@ class InvertibleConv(Flow):
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """Return L and U + diag(s), (channels, channels) each."""
-        one = torch.eye(len(self.sign)).to(self.lower)
+        one = torch.ones_like(self.log_size)
         s = self.sign * self.log_size.exp()
-        return self.lower.tril(-1) + one, self.upper.triu(1) + s.diag()
+        lower = self.lower.tril(-1) + one.diag()
+        return lower, self.upper.triu(1) + s.diag()
 
     def _ladj(self, x: Tensor) -> Tensor:
         return (self.log_size.sum() * x[0, 0].numel()).expand(x.shape[0])
+
+
+def full_precision(x: Tensor) -> AbstractContextManager:
+    """Leave autocast: a map rounded to bfloat16 would lose its noise.
+
+    Networks may be rounded: what they say is a function of what is kept.
+    """
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def glow(

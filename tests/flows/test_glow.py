@@ -134,6 +134,19 @@ def test_the_factors_give_the_determinant_of_the_convolution():
     assert sign == swaps * layer.sign.prod()
 
 
+def test_autocast_rounds_networks_and_not_the_map():
+    """In bfloat16, x + u would be the same number for most u."""
+    layer, x = InvertibleConv(3), batch().float()
+    z, ladj = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        again, ladj_again = layer(x)
+    assert torch.equal(z, again) and torch.equal(ladj, ladj_again)
+    coupling = randomize(flows.glow((1, 4, 4), steps=(1,), hidden=8)).flow
+    with torch.autocast("cpu", torch.bfloat16):
+        z, ladj = coupling(255 * torch.rand(2, 1, 4, 4))
+    assert z.dtype == ladj.dtype == torch.float32
+
+
 def test_a_new_glow_normalizes_and_rotates():
     """Couplings start as the identity, and a rotation keeps all lengths."""
     model = flows.glow((1, 8, 8), steps=(2,), hidden=8).double()
