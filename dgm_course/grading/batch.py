@@ -128,6 +128,11 @@ def run(
     return faults
 
 
+def _told(error: BaseException) -> str:
+    """Say what went wrong: a fault, or an error of this program."""
+    return str(error) if isinstance(error, Fault) else repr(error)[:300]
+
+
 Result = tuple[dict[str, Outcome], list[str]] | str
 
 
@@ -149,8 +154,10 @@ def _in_threads(
             for future in as_completed(futures):
                 try:
                     yield futures[future], future.result()
-                except Fault as fault:
-                    yield futures[future], str(fault)
+                except OSError:  # of this machine: every other one has it too
+                    raise
+                except Exception as error:  # a fault of ours
+                    yield futures[future], _told(error)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             sandbox.close()  # what still runs ends, and so do the threads
@@ -184,7 +191,7 @@ def _on_dask(
         for future in distributed.as_completed(futures):
             failure = future.exception()
             code = futures[future]
-            yield code, str(failure) if failure else future.result()
+            yield code, _told(failure) if failure else future.result()
 
 
 def _on_a_worker(job: Job, name: str, folder: str, unsafe: bool) -> Any:

@@ -90,13 +90,22 @@ class Session:
         self._deadline(seconds)
         self._send(wire.encode(request))
         reply = self._receive(seconds)
-        if not isinstance(reply, dict) or reply.get("number") != self.number:
+        if not _is_reply(reply, self.number):
             raise self._lost("an answer that does not belong to its question")
         return reply
 
+    def spent(self) -> float:
+        """Return seconds of the clock that the last request took.
+
+        What a process that lives stood in line for a processor is left out.
+        """
+        clock = time.monotonic() - self.started
+        return clock - max(0.0, self.process.waited() - self.waited)
+
     def _deadline(self, seconds: float, wall: float | None = None) -> None:
         self.cpu_end = self.process.usage()[0] + seconds
-        self.wall_end = time.monotonic() + (wall or WALL * (1 + seconds))
+        self.started = time.monotonic()
+        self.wall_end = self.started + (wall or WALL * (1 + seconds))
         self.waited = self.process.waited()
         self.seconds = seconds
 
@@ -175,3 +184,17 @@ class Session:
         if status == 128 + signal.SIGKILL and not self.last:
             return Fault("a process in a sandbox was killed")
         return Lost("the process ended")
+
+
+def _is_reply(reply: Any, number: int) -> bool:
+    """Say whether a reply has its number, and text where text belongs.
+
+    ``value`` may be anything; an array in another place would be neither
+    true nor false.
+    """
+    if not isinstance(reply, dict) or type(reply.get("number")) is not int:
+        return False
+    texts = all(isinstance(reply.get(k, ""), str) for k in ("error", "message"))
+    known = set(reply) <= {"number", "value", "missing", "error", "message"}
+    missing = reply.get("missing", True) is True
+    return reply["number"] == number and texts and known and missing

@@ -18,6 +18,10 @@ from .questions import AnyQuestion, Question, Test, Trained
 CELL = 60.0  # CPU seconds for one cell
 CALL = 20.0  # CPU seconds for a call of a trained density
 RESTARTS = 6  # of one submission while its cells run
+# seconds of the clock for all that one submission does, restarts included:
+# two thousand cells that sleep must not keep a class waiting
+TOTAL = 600.0
+OVER = "the submission has used all of its time"
 
 Outcome = dict[str, Any]  # what a journal keeps of one question
 
@@ -27,6 +31,9 @@ class Session(Protocol):
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Return the reply."""
+
+    def spent(self) -> float:
+        """Return how many seconds the last request took."""
 
     def close(self) -> None:
         """End it."""
@@ -51,6 +58,7 @@ class Examination:
         self.session: Session | None = None
         self.left_out: set[int] = set()
         self.restarts = 0
+        self.left = TOTAL
         self.notes: dict[int, str] = {}
 
     def grade(self, questions: Sequence[AnyQuestion]) -> dict[str, Outcome]:
@@ -86,35 +94,45 @@ class Examination:
         while self.session is None:
             if self.restarts > RESTARTS:
                 raise Lost("the notebook ended its process again and again")
+            if self.left <= 0:
+                raise Lost(OVER)
             self.session = self.start()
             for i, source in enumerate(self.cells):
                 if i in self.left_out:
                     continue
                 cell = {"source": source, "name": f"<cell {i + 1}>"}
                 try:
-                    reply = self.session.ask({"do": "cell", **cell}, CELL)
+                    reply = self._request({"do": "cell", **cell}, CELL)
                 except Lost as lost:
-                    self.close()
                     self.left_out.add(i)
                     self.restarts += 1
                     self.notes[i] = f"cell {i + 1} was left out: {lost}"
                     break
-                except BaseException:
-                    self.close()
-                    raise
                 if "error" in reply:
                     self.notes[i] = _failed(i, reply)
         return self.session
 
-    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Ask; a session that is lost is closed."""
-        session = self._ready()
-        usual = {"of": "", "keep": "", "arrays": "torch", "seed": 0}
+    def _request(
+        self, request: dict[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        """Ask the session; one that is lost is closed."""
+        assert self.session is not None
         try:
-            reply = session.ask({"do": "call", **usual, **request}, seconds)
+            if self.left <= 0:
+                raise Lost(OVER)
+            try:
+                return self.session.ask(request, seconds)
+            finally:
+                self.left -= self.session.spent()
         except BaseException:
             self.close()
             raise
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Call a function of the student."""
+        self._ready()
+        usual = {"of": "", "keep": "", "arrays": "torch", "seed": 0}
+        reply = self._request({"do": "call", **usual, **request}, seconds)
         if reply.get("missing"):
             raise _Unanswered(f"there is no function {request['function']}")
         if "error" in reply:
@@ -165,9 +183,7 @@ class Examination:
         return _outcome(marks)
 
     def _fit(self, question: Trained) -> tuple[float | None, str]:
-        asked = trained.points(
-            question.x_train, question.x_test, question.box, question.seed
-        )
+        asked = trained.points(question.x_train, question.x_test, question.box)
         self._ready()
         train = {
             "function": question.train,
@@ -176,7 +192,7 @@ class Examination:
             "keep": question.id,
         }
         # the first call imports what the training needs
-        if self._ask(train, question.seconds)["value"] is not True:
+        if self._ask(train, question.seconds).get("value") is not True:
             return None, f"{question.train} returned no model"
         parts = [
             self._ask(

@@ -32,6 +32,10 @@ class LocalSession:
         except TypeError as error:
             return {"error": "TypeError", "message": str(error)}
 
+    def spent(self) -> float:
+        """Nothing is counted."""
+        return 0.0
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..files import atomic_write
 from .assignments import Assignment
 from .pages import page, table
+from .plain import plain
 from .results import Result
 
 
@@ -28,11 +29,6 @@ def save(path: Path, text: str) -> None:
     """
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
-
-
-def plain(value: str) -> str:
-    """Keep a spreadsheet from taking a student's text for a formula."""
-    return "'" + value if value.startswith(("=", "+", "-", "@")) else value
 
 
 def number(value: float | None) -> str:
@@ -59,7 +55,8 @@ def grades(results: Sequence[Result], assignment: Assignment) -> str:
 def file_name(student: str) -> str:
     """Return a name for a student's file that is safe and unique."""
     kept = re.sub(r"[^\w.-]+", "_", student)[:60].strip("._")
-    if kept == student:
+    # some disks do not tell A from a, and a name may end as ours do
+    if kept == student.lower() and not re.search("-[0-9a-f]{8}$", kept):
         return kept
     return f"{kept}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 

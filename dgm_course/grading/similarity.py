@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .notebook import Refused, read
+from .plain import plain
 
 CHARACTERS = 200_000  # of one submission
 TOKENS = 25  # the shortest match that is found for certain
@@ -114,5 +115,5 @@ def pairs_csv(found: list[Pair]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(Pair._fields)
-    writer.writerows(found)
+    writer.writerows([p.share, plain(p.one), plain(p.other)] for p in found)
     return buffer.getvalue()

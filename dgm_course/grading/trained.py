@@ -3,27 +3,34 @@
 Student code sees the points at which it is asked, so it may try to be large
 at hidden test points alone. It cannot: they come shuffled among decoys that
 lie where the training points are, each drawn independently, and whether a
-point is of the one or the other kind is hidden. Then the best answer, even
-for code that looks at all the points at once, is the true density, and the
-integral over the decoys (importance sampling) tells what is larger than a
-density may be.
+point is of the one or the other kind is hidden: the generator of the decoys
+is seeded with the test points themselves, and all points have the same few
+digits. Then the best answer, even for code that looks at all the points at
+once, is the true density, and the integral over the decoys (importance
+sampling) tells what is larger than a density may be.
 
-Samples must follow the density: their counts in the cells of a grid are
-compared with its integral over each cell by a chi-squared statistic.
+Samples must follow the density: their counts in the cells of a grid, and in
+rings by the distance to the nearest training point (samples that repeat the
+training set are too near), are compared with its integral over each of them by
+a chi-squared statistic.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 DECOYS = 40_000  # points of the integral
 UNIFORM = 0.3  # the share of them that is uniform in the box
 CENTERS = 64  # training points around which the others lie
 SAMPLES = 5_000
 GRID = 8  # cells a side
+RINGS = 16  # by the distance to the nearest training point
+DIGITS = 2.0**-16  # of a coordinate: finer ones would tell points apart
 SPIKES = 0.05  # standard error of the integral that is too large to judge
 DEVIATIONS = 5.0  # a right density fails once in 3.5 million
 
@@ -42,9 +49,7 @@ class Points(NamedTuple):
     weights: np.ndarray
 
 
-def points(
-    x_train: np.ndarray, x_test: np.ndarray, box: float, seed: int
-) -> Points:
+def points(x_train: np.ndarray, x_test: np.ndarray, box: float) -> Points:
     """Mix test points with decoys.
 
     The decoys' density is a uniform one and a kernel estimate on training
@@ -58,14 +63,15 @@ def points(
             f"test points reach {np.abs(x_test).max():.3g}: box = {box} must "
             "be larger"
         )
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(_secret(x_test))
     centers = generator.permutation(x_train)[:CENTERS].astype(np.float64)
     width = centers.std(0) * len(centers) ** (-1 / 6)
     decoys = generator.choice(centers, DECOYS)
     decoys += width * generator.normal(size=decoys.shape)
     flat = generator.random(DECOYS) < UNIFORM
     decoys[flat] = generator.uniform(-box, box, (int(flat.sum()), 2))
-    together = np.concatenate([x_test, decoys.astype(x_test.dtype)])
+    together = np.concatenate([x_test, decoys])
+    together = (np.floor(together / DIGITS) * DIGITS).astype(x_test.dtype)
     density = UNIFORM / (2 * box) ** 2 + (1 - UNIFORM) * _kernels(
         together, centers, width
     )
@@ -76,6 +82,12 @@ def points(
         order < len(x_test),
         np.where(inside, 1 / density, 0.0)[order],
     )
+
+
+def _secret(x_test: np.ndarray) -> list[int]:
+    """Return a seed that nobody knows who does not know the test points."""
+    digest = hashlib.sha256(np.ascontiguousarray(x_test).tobytes()).digest()
+    return list(digest)
 
 
 def _kernels(
@@ -154,28 +166,63 @@ def _samples_disagree(
     train = {row.tobytes() for row in x_train.astype(np.float32)}
     if len(rows & train) > len(samples) // 100:
         return "sample returns training points"
-    cells = _cell(decoys, box)
-    counts = np.bincount(_cell(samples, box), minlength=GRID**2 + 1)
-    # the mass of a cell is a mean over all decoys, 0 elsewhere
+    near, far = _nearest(samples, x_train), _nearest(decoys, x_train)
+    order = np.argsort(far)
+    share = mass[order].cumsum() / mass.sum()
+    edges = far[order][np.searchsorted(share, np.arange(1, RINGS) / RINGS)]
+    places = [
+        (_cell(decoys, box), _cell(samples, box), GRID**2 + 1),
+        (
+            _ring(decoys, far, edges, box),
+            _ring(samples, near, edges, box),
+            RINGS + 1,
+        ),
+    ]
+    if any(_differ(mass, *place) for place in places):
+        return "the samples do not follow the density"
+    return ""
+
+
+def _differ(
+    mass: np.ndarray, of_decoys: np.ndarray, of_samples: np.ndarray, bins: int
+) -> bool:
+    """Compare what lies in each bin; the last bin is outside of the box."""
+    total = len(of_samples)
+    counts = np.bincount(of_samples, minlength=bins)
+    # the mass of a bin is a mean over all decoys, 0 elsewhere
     n = len(mass)
-    p = np.bincount(cells, mass, GRID**2 + 1) / n
-    square = np.bincount(cells, mass**2, GRID**2 + 1) / n
+    p = np.bincount(of_decoys, mass, bins) / n
+    square = np.bincount(of_decoys, mass**2, bins) / n
     p_error = (square - p**2) / n
-    p[-1] = max(0.0, 1 - p[:-1].sum())  # outside of the box
+    p[-1] = max(0.0, 1 - p[:-1].sum())
     p_error[-1] = p_error[:-1].sum()
-    variance = p * (1 - p) / len(samples) + p_error
-    # a cell with few expected samples is joined with its like
-    few = p * len(samples) < 10
-    difference = counts / len(samples) - p
+    variance = p * (1 - p) / total + p_error
+    # a bin with few expected samples is joined with its like
+    few = p * total < 10
+    difference = counts / total - p
     terms = difference[~few] ** 2 / variance[~few]
     rest = difference[few].sum() ** 2
-    statistic = terms.sum() + rest / (variance[few].sum() + 1 / len(samples))
+    statistic = terms.sum() + rest / (variance[few].sum() + 1 / total)
     k = len(terms) + 1
     # Wilson and Hilferty (1931): the cube root is nearly normal
     z = (statistic / k) ** (1 / 3) - (1 - 2 / (9 * k))
-    if z > DEVIATIONS * math.sqrt(2 / (9 * k)):
-        return "the samples do not follow the density"
-    return ""
+    return bool(z > DEVIATIONS * math.sqrt(2 / (9 * k)))
+
+
+def _nearest(x: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each point to the nearest of the others."""
+    given = torch.from_numpy(x.astype(np.float64))
+    to = torch.from_numpy(others.astype(np.float64))
+    parts = [torch.cdist(part, to).amin(1) for part in given.split(1000)]
+    return torch.cat(parts).numpy()
+
+
+def _ring(
+    x: np.ndarray, distance: np.ndarray, edges: np.ndarray, box: float
+) -> np.ndarray:
+    """Number of the ring of each point; the last one is outside."""
+    inside = (np.abs(x) < box).all(1)
+    return np.where(inside, np.searchsorted(edges, distance), RINGS)
 
 
 def _cell(x: np.ndarray, box: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from ..files import atomic_write
 from .assignments import Assignment
 from .notebook import Notebook
 from .pages import page
+from .plain import original, plain
 from .questions import Written
 
 SCORES = "scores.csv"
@@ -56,7 +57,7 @@ def write(
     for key in [*keys, *(k for k in entered if k not in keys)]:
         points, comment = entered.get(key, (None, ""))
         shown = "" if points is None else f"{points:g}"
-        writer.writerow([*key, shown, comment])
+        writer.writerow([plain(key[0]), key[1], shown, plain(comment)])
     _save(folder / SCORES, "\ufeff" + buffer.getvalue())
 
 
@@ -99,7 +100,8 @@ def read(
                 f"{where}: {points:g} points, and {question} has "
                 f"{most[question]:g}"
             )
-        found[student, question] = (points, row[3] if len(row) > 3 else "")
+        comment = original(row[3]) if len(row) > 3 else ""
+        found[original(student), question] = (points, comment)
     return found
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_an_array_is_delivered(sandbox):
 def test_what_hangs_or_dies_costs_its_question_alone(source, title, sandbox):
     found, _ = run(sandbox, [*corpus.HONEST, source], corpus.QUESTIONS)
     assert found == corpus.SCORES
+
+
+def test_cells_that_sleep_within_their_limits_end_too(sandbox, monkeypatch):
+    """Else two thousand of them would keep a class waiting for days."""
+    monkeypatch.setattr("dgm_course.grading.examine.TOTAL", 2.0)
+    cells = [*corpus.HONEST, *["import time\ntime.sleep(0.5)"] * 2000]
+    start = time.monotonic()
+    found, notes = run(sandbox, cells, corpus.QUESTIONS)
+    assert time.monotonic() - start < 60
+    assert sum(found.values()) == 0
+    assert "has used all of its time" in list(notes.values())[-1]
 
 
 @pytest.mark.parametrize("title", ["loop", "abort", "killed: by itself"])

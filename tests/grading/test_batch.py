@@ -162,6 +162,25 @@ def test_a_sandbox_that_never_answers_is_a_fault(status, sandbox, monkeypatch):
         Session(sandbox)
 
 
+def test_an_error_in_the_grader_stops_no_other(tmp_path, no_selftest, capfd):
+    """As an attack on the grader itself would cause one."""
+    given, out = export(tmp_path / "in", 3), tmp_path / "out"
+    examine = batch.examine
+
+    def broken(job, *others):
+        if "number = 1" in job.cells:
+            raise RuntimeError("truth value of an array")
+        return examine(job, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "examine", broken)
+        assert cli.main(words(given, out)) == 1
+    assert "2 written part open, 1 not graded" in capfd.readouterr().out
+    text = (out / "grades.csv").read_text("utf-8-sig")
+    assert "s01,s01,not graded" in text and "truth value" in text
+    assert cli.main(words(given, out)) == 0
+
+
 def test_a_sandbox_that_hangs_at_the_start_is_a_fault(sandbox, monkeypatch):
     monkeypatch.setattr(broker, "START", 0.5)
     monkeypatch.setattr(Sandbox, "worker", lambda self: ["/bin/sleep", "60"])

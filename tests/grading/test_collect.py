@@ -3,13 +3,14 @@
 import io
 import json
 import os
+import time
 import zipfile
 
 import corpus
 import pytest
 from mangled import notebook
 
-from dgm_course.grading import roster
+from dgm_course.grading import roster, unpack
 from dgm_course.grading.collect import collect
 
 DATA = json.dumps(notebook(corpus.SOLUTION)).encode()
@@ -18,7 +19,7 @@ OTHER = json.dumps(notebook(['check("a3.q1")'], "")).encode()
 
 def zipped(files):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
@@ -151,6 +152,70 @@ def test_hostile_zips(tmp_path):
     assert "too much" in found["deep"].problem
     assert "too much" in found["many"].problem
     assert "broken zip" in found["broken"].problem
+
+
+def test_a_bomb_takes_nothing_from_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "TOTAL", 1_000_000)
+    large = bytes(600_000)
+    bomb = zipped({f"{i}.ipynb": large for i in range(8)})
+    nested = zipped({f"{i}.zip": bomb for i in range(9)})
+    files = {"a.zip": bomb, "b.zip": nested, "c.ipynb": DATA}
+    for path in (tmp_path / "all.zip", put(tmp_path / "all", files)):
+        if path.suffix:
+            path.write_bytes(zipped(files))
+        found = {s.who: s for s in collect([path], "t1")}
+        assert [who for who, s in found.items() if s.notebook] == ["c"]
+        assert "a zip bomb" in found["a"].problem
+        assert "a zip bomb" in found["b"].problem
+
+
+def test_dates_that_students_write_are_not_believed(tmp_path):
+    """A zip of last year is as late as the day on which it came."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        date = (1999, 1, 1, 0, 0, 0)
+        archive.writestr(zipfile.ZipInfo("a1.ipynb", date), DATA)
+    came = (2026, 12, 2, 12, 0, 0)
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        info = zipfile.ZipInfo("Ada_1234567_assignsubmission_file_/a.zip", came)
+        archive.writestr(info, inner.getvalue())
+    (found,) = collect([tmp_path / "export.zip"], "t1")
+    assert found.notebook and found.time.year == 2026
+    put(tmp_path / "folder", {"ann.zip": inner.getvalue()})
+    (found,) = collect([tmp_path / "folder"], "t1")
+    assert found.notebook and found.time.year >= 2026
+
+
+def test_an_invalid_date_is_not_that_of_the_neighbour(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            zipfile.ZipInfo("a.ipynb", (1999, 1, 1, 0, 0, 0)), DATA
+        )
+        broken = zipfile.ZipInfo("b.ipynb", (2020, 0, 0, 0, 0, 0))
+        archive.writestr(broken, DATA)
+    by_name = {s.who: s.time.year for s in collect([path], "t1")}
+    assert by_name["a"] in (1998, 1999) and by_name["b"] >= 2026
+
+
+def test_names_that_look_alike_are_never_merged(tmp_path):
+    """Two spellings of one name, of which a student may have chosen one."""
+    two = ["Zo\u00eb", "Zoe\u0308"]
+    put(tmp_path / "in", {f"{name}.ipynb": DATA for name in two})
+    found = collect([tmp_path / "in"], "t1")
+    assert len(found) == 2
+    students = listed("id,name\n1,Zo\u00eb\n", tmp_path / "list.csv")
+    chosen, left = roster.match(found, students)
+    assert set(chosen) == {"1"} and len(left) == 1
+    assert "handed in another one" in left[0][1]
+
+
+def test_a_name_of_any_length_is_read(tmp_path):
+    path = tmp_path / "export.zip"
+    path.write_bytes(zipped({".zip" * 16_000 + "x": b"", "a.ipynb": DATA}))
+    start = time.process_time()
+    assert "a" in names(collect([path], "t1"))
+    assert time.process_time() - start < 2
 
 
 def test_nothing_to_grade_is_said(tmp_path):

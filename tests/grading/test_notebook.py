@@ -114,6 +114,22 @@ def test_a_hundred_megabytes_of_output():
     assert time.process_time() - start < 20
 
 
+def test_headings_take_no_time():
+    """A pattern with two repetitions would look at each line for days."""
+    start = time.process_time()
+    for text in ("#" * 10**6, "# Answer " * 10**5, "#" + " Answer" * 10**5):
+        content = {"cells": [{"cell_type": "markdown", "source": text}]}
+        assert read(data_of(content)).answer("a1.w1") == ""
+    assert time.process_time() - start < 5
+
+
+def test_commas_in_outputs_are_no_values():
+    output = {"output_type": "stream", "text": "1," * 6_000_000}
+    content = valid()
+    content["cells"][0]["outputs"] = [output]
+    assert len(read(data_of(content)).code) == 3
+
+
 REFUSED = {
     "nothing": (b"", "empty"),
     "zeros": (bytes(1000), "empty"),
@@ -127,6 +143,10 @@ REFUSED = {
     "cells that are text": (b'{"cells": "abc"}', "has no cells"),
     "brackets": (b"[" * 10**6, "nested too deeply"),
     "digits": (b'{"cells": ' + b"9" * 10**5 + b"}", "no JSON"),
+    "values that fill the memory": (
+        b'{"cells": [' + b"{}," * 6_000_000 + b"{}]}",
+        "more than 5000000 lists and values",
+    ),
     "too many cells": (
         data_of({"cells": [{"cell_type": "code", "source": "x"}] * 5000}),
         "more than 2000 cells",

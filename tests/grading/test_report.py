@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import corpus
@@ -12,6 +13,7 @@ from mangled import notebook
 from dgm_course import cli
 from dgm_course.grading import policy, report
 from dgm_course.grading.marking import name_of
+from dgm_course.grading.plain import original, plain
 
 FOLDER = str(corpus.HERE / "assignments")
 HOSTILE = """
@@ -151,7 +153,7 @@ def test_similarity_finds_the_copy(graded):
     pytest.importorskip("copydetect")
     with open(graded[0] / "similarity.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {rows[0]["one"], rows[0]["other"]} == {"right", "=cmd()"}
+    assert {rows[0]["one"], rows[0]["other"]} == {"right", "'=cmd()"}
     assert float(rows[0]["share"]) == 1
 
 
@@ -165,6 +167,24 @@ def test_names_of_files_are_safe_and_differ():
     files = [report.file_name(name) for name in names]
     assert len(set(files)) == len(names)
     assert not any("/" in f or f.startswith(".") for f in files)
+
+
+def test_no_name_takes_the_file_of_another():
+    long = report.file_name("Anna B")
+    names = ["Anna B", long, "ann", "Ann", "ANN"]
+    files = [report.file_name(name).casefold() for name in names]
+    assert len(set(files)) == len(names)
+    assert report.file_name("ann") == "ann"
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "@x", "x;=1+1", "x;\t -1", "\uff1d1+1", "a\n=b", " =1"]
+)
+def test_no_cell_of_a_spreadsheet_is_a_formula(text):
+    written = plain(text)
+    for cell in re.split(r"[;,\t\r\n]", written):
+        assert not re.match(r"\s*[=+\-@\uff1d]", cell)
+    assert original(written) == text
 
 
 LATE = policy.Policy(

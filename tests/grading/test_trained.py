@@ -102,6 +102,15 @@ CHEATS = {
         "    return log_prob.x[i]",
         "same points again",
     ),
+    "samples that are training points, a little shaken": (
+        "def train(x, seed):\n"
+        "    log_prob.x = x\n"
+        "    return x.mean(0), torch.linalg.cholesky(x.T.cov())\n"
+        "def sample(model, n):\n"
+        "    i = torch.randint(len(log_prob.x), (n,))\n"
+        "    return log_prob.x[i] + 1e-3 * torch.randn(n, 2)",
+        "do not follow",
+    ),
     "one sample": (
         "def sample(model, n): return torch.zeros(n, 2)",
         "same points again",
@@ -129,11 +138,45 @@ def test_a_dishonest_density_earns_nothing(name):
     assert points == 0 and reason in feedback
 
 
+DECOYS_OF_THE_SEED = """
+import numpy as np
+def train(x, seed):
+    g = np.random.default_rng(seed)
+    centers = g.permutation(x.numpy())[:64].astype(float)
+    width = centers.std(0) * 64 ** (-1 / 6)
+    decoys = g.choice(centers, 40_000)
+    decoys += width * g.normal(size=decoys.shape)
+    flat = g.random(40_000) < 0.3
+    decoys[flat] = g.uniform(-7, 7, (int(flat.sum()), 2))
+    decoys = (np.floor(decoys * 65536) / 65536).astype(np.float32)
+    log_prob.decoys = {row.tobytes() for row in decoys}
+    return x.mean(0), x.std(0).diag()
+def log_prob(model, x):
+    known = [row.tobytes() in log_prob.decoys for row in x.numpy()]
+    return torch.where(torch.tensor(known), right(model, x), 5.0)
+"""
+
+
+def test_decoys_are_not_made_of_what_students_know(monkeypatch):
+    """Who knew them would be large at all other points, the hidden ones."""
+    assert earned(HONEST + DECOYS_OF_THE_SEED)[0] == 0
+    monkeypatch.setattr(trained, "_secret", lambda x: QUESTION.seed)
+    assert earned(HONEST + DECOYS_OF_THE_SEED) == (2, "")
+
+
+def test_digits_do_not_tell_decoys_from_test_points():
+    """Numbers of torch.rand have 24 bits behind the point, others more."""
+    x = TRUE.rvs(1000, random_state=0).astype(np.float32)
+    tidy = np.round(x * 2**10).astype(np.float32) / 2**10 + 2.0**-12
+    points = trained.points(x, tidy, BOX).points / trained.DIGITS
+    assert np.array_equal(points, np.floor(points))
+
+
 def judge(seed, log_prob=None, samples=None):
     generator = np.random.default_rng(seed)
     x_test = TRUE.rvs(1000, random_state=generator).astype(np.float32)
     train = TRUE.rvs(1000, random_state=generator).astype(np.float32)
-    asked = trained.points(train, x_test, BOX, seed)
+    asked = trained.points(train, x_test, BOX)
     log_prob = TRUE.logpdf if log_prob is None else log_prob
     if samples is None:
         samples = TRUE.rvs(trained.SAMPLES, random_state=generator)
@@ -173,7 +216,7 @@ def test_code_that_sees_all_points_gains_nothing():
 
     # its samples would have to follow it as well: here they do not matter
     x = TRUE.rvs(1000, random_state=0).astype(np.float32)
-    asked = trained.points(x, x, BOX, 0)
+    asked = trained.points(x, x, BOX)
     log_p = crowded(asked.points.astype(float))
     mass = (asked.weights * np.exp(log_p))[~asked.is_test].mean()
     honest = TRUE.logpdf(asked.points[asked.is_test]).mean()
@@ -183,4 +226,4 @@ def test_code_that_sees_all_points_gains_nothing():
 def test_a_box_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match="must be larger"):
         x = np.array([[1.0, 8.0]], np.float32)
-        trained.points(x, x, 7.0, 0)
+        trained.points(x, x, 7.0)

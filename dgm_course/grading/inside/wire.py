@@ -82,6 +82,8 @@ def decode(body: bytes) -> Any:
             raise Malformed(f"a header of {size} bytes")
         header = json.loads(body[4 : 4 + size].decode())
         tree, lengths = header["value"], header["arrays"]
+        if len(lengths) > ITEMS:
+            raise Malformed("too many arrays")
         if not all(type(n) is int and n >= 0 for n in lengths):
             raise Malformed("an array without a length")
         if 4 + size + sum(lengths) != len(body):
