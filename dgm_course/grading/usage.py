@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,18 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 def tree(pid: int) -> list[int]:
     """Return a process and all of its descendants."""
+    if not Path(f"/proc/{pid}/task/{pid}/children").exists():
+        return _tree_of_all(pid)
+    found = [pid]
+    for parent in found:  # grows while it is read
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, path.read_text().split())
+    return found
+
+
+def _tree_of_all(pid: int) -> list[int]:
+    """The same where the kernel lists no children."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():

@@ -103,13 +103,13 @@ def flat(value):
 
 @each
 def test_no_argument_is_the_answer(name):
-    for q in QUESTIONS[name]:
-        for test in getattr(q, "tests", []):
-            answers = [a for a in flat(test.expected) if np.ndim(a)]
-            for argument in flat(test.arguments):
-                for answer in answers:
-                    same = np.shape(argument) == np.shape(answer)
-                    assert not (same and np.array_equal(argument, answer))
+    """Nor that of another test, for which code may keep what it saw."""
+    tests = [t for q in QUESTIONS[name] for t in getattr(q, "tests", [])]
+    seen = [a for t in tests for a in flat(t.arguments) if np.ndim(a)]
+    for answer in (a for t in tests for a in flat(t.expected) if np.ndim(a)):
+        for argument in seen:
+            same = np.shape(argument) == np.shape(answer)
+            assert not (same and np.allclose(argument, answer, rtol=1e-3))
 
 
 @each

@@ -482,8 +482,9 @@ def levels(x, y):
 
 
 with torch.random.fork_rng(devices=[]):
-    X_TRAIN = integers(5000, 713_002)
-    x_test = integers(10_000, 713_003)
+    # so large that nobody finds them by trying
+    X_TRAIN = integers(5000, 0x70F6A55D857E7F3)
+    x_test = integers(10_000, 0x3FBF468BAE4E4D8)
     X_TEST = x_test + torch.rand_like(x_test)
     LEVELS = levels(X_TRAIN, X_TEST)
 

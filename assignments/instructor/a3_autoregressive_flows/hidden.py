@@ -512,7 +512,8 @@ def forward_kl(m, Sigma, L, b):
 )
 
 with torch.random.fork_rng(devices=[]):
-    torch.manual_seed(733_002)
+    # so large that nobody finds it by trying
+    torch.manual_seed(0x3E7DADE858FB0BB6)
     X_TRAIN, X_TEST = two_moons().sample(5000), two_moons().sample(10_000)
     GAUSSIAN = Gaussian(X_TRAIN.mean(0), torch.cov(X_TRAIN.T))
     START = GAUSSIAN.log_prob(X_TEST).mean().item()
