@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-import test_content as content
+from support import assignments as content
 
 from dgm_course.grading.broker import Session
 from dgm_course.grading.examine import Examination
