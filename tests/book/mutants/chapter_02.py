@@ -7,7 +7,7 @@ from support import bugs
 from torch.nn import functional as F
 
 from dgm_course import flows
-from dgm_course.dequantization import Variational
+from dgm_course.dequantization import Uniform, Variational
 from dgm_course.flows import mixtures
 from dgm_course.nn import SelfAttention
 from mutants import breaks, rewrite
@@ -37,11 +37,18 @@ too_little_mass = rewrite(
     "Theorem 2.1: L(q) <= log P(x)",
     "Theorem 2.1: q = p(u|x): nothing is lost",
 )
-even_is_not_one = rewrite(
-    "torch.ones(20, 40).double(), leaning",
-    "2 * torch.ones(20, 40).double(), leaning",
-    "Theorem 2.1: q = 1: the bound of chapter 1",
-)
+
+
+@breaks("Theorem 2.1: Uniform: the bound of chapter 1")
+def wide_density(monkeypatch):
+    """Uniform noise says that its density is that of [0, 2)."""
+
+    def wrong(self, x):
+        return torch.rand_like(x), x.new_full((len(x),), -math.log(2))
+
+    monkeypatch.setattr(Uniform, "forward", wrong)
+
+
 steps_for_data = rewrite(
     "log_data = pmf.log()[:, None] + lean.log()",
     "log_data = pmf.log()[:, None]",
