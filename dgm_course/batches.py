@@ -5,19 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
-Data = Tensor | Sequence[Tensor]
+Array = Tensor | np.ndarray
+Data = Array | Sequence[Array] | TensorDataset
 
 
 def as_rows(data: Data, device: torch.device | str) -> tuple[Tensor, ...]:
     """Return the tensors of a data set, moved to a device.
 
     Raises:
+        TypeError: If they are no tensors, arrays or TensorDataset.
         ValueError: If they differ in length, or are empty.
     """
-    parts = (data,) if isinstance(data, Tensor) else tuple(data)
+    if isinstance(data, TensorDataset):
+        data = data.tensors
+    given = (data,) if isinstance(data, Array) else data
+    if isinstance(data, DataLoader) or not all(
+        isinstance(part, Array) for part in given
+    ):
+        raise TypeError(
+            f"data is a {type(data).__name__}; expected a tensor, several of "
+            "equal length, or a TensorDataset: batches are drawn from them on "
+            "the device (of a DataLoader, pass the tensors of its dataset)"
+        )
+    parts = [torch.as_tensor(part) for part in given]
     lengths = [len(part) for part in parts]
     if not lengths or len(set(lengths)) > 1 or lengths[0] == 0:
         raise ValueError(

@@ -27,6 +27,7 @@ from .flows import (
     StandardLogistic,
 )
 from .nn import ConvNet, conv
+from .nn.made import holds, in_sight
 
 
 class Dequantizer(nn.Module, ABC):
@@ -149,7 +150,7 @@ class Dequantized(nn.Module):
         model: A density over y in R^D; its own preprocessing, with the
             log-determinant, is part of it.
         dequantizer: The distribution of the noise.
-        levels: Number L of levels of x, for samples.
+        levels: Number L of levels of x, which lies in 0, ..., L - 1.
     """
 
     def __init__(
@@ -171,7 +172,8 @@ class Dequantized(nn.Module):
             context: Passed on to the density.
 
         Raises:
-            ValueError: If x holds floating-point values.
+            ValueError: If x holds floating-point values, or, on a CPU, other
+                integers than 0, ..., levels - 1.
         """
         x = self._as_float(x)
         u, log_q = self.dequantizer(x)
@@ -186,7 +188,7 @@ class Dequantized(nn.Module):
         not decreasing in k, and log P(x) in the limit (Burda et al., 2016).
 
         Raises:
-            ValueError: If k < 1, or x holds floating-point values.
+            ValueError: If k < 1, or for the reasons of :meth:`elbo`.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
@@ -215,7 +217,14 @@ class Dequantized(nn.Module):
                 "(for pixels already scaled to [0, 1]: multiply by 255, "
                 "round, and convert to torch.uint8)"
             )
-        return x.to(self.model.base.zero.dtype)
+        y = x.to(self.model.base.zero.dtype)
+        # not of x: as a byte, 256 is 0
+        if in_sight(y) and holds((y < 0).any() | (y >= self.levels).any()):
+            raise ValueError(
+                f"x holds {y.min():g} to {y.max():g}; expected integers in "
+                f"0, ..., {self.levels - 1}"
+            )
+        return y
 
 
 def inside(x: Tensor, u: Tensor) -> Tensor:

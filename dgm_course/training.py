@@ -22,6 +22,7 @@ from .checkpoint import TrainingState
 from .devices import describe, processes_or_device
 from .finite import NonFiniteLoss, watch
 from .history import History, Window
+from .limits import at_least
 
 __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit"]
 
@@ -77,10 +78,11 @@ def fit(
 
     Args:
         model: Any module; it is moved to the device.
-        data: A tensor, or several of equal length, whose rows are drawn
-            without replacement in each epoch. It moves to the device once, in
-            its own dtype (uint8 pixels stay uint8). None for a loss that
-            draws its own samples, as in reverse-KL training.
+        data: A tensor or NumPy array, or several of equal length (or a
+            TensorDataset), whose rows are drawn without replacement in each
+            epoch. It moves to the device once, in its own dtype (uint8 pixels
+            stay uint8). None for a loss that draws its own samples, as in
+            reverse-KL training.
         loss: ``loss(model, batch, step)`` returns one value per sample in
             nats, (B,); see :func:`default_loss` for None.
         steps: Number of updates.
@@ -113,11 +115,13 @@ def fit(
         NonFiniteLoss: Naming step, epoch and batch, before the bad update on
             a CPU. An accelerator makes no update from there on, and this is
             raised at the next point of the loss curve.
-        ValueError: If the data or the shape of the loss make no sense, or
-            the checkpoint is of another model or of other options.
+        TypeError: If the data are no tensors.
+        ValueError: If an option, the data or the shape of the loss make no
+            sense, or the checkpoint is of another model or of other options.
     """
-    if minutes is not None and not minutes >= 0:
-        raise ValueError(f"minutes = {minutes}; expected a budget of 0 or more")
+    at_least(0, steps=steps, minutes=minutes, warmup=warmup)
+    at_least(1, accumulate=accumulate, evaluate_every=evaluate_every)
+    _check_ranges(lr, clip, ema)
     run = processes_or_device(device)
     batches: Batches | NoBatches = NoBatches()
     if data is not None:
@@ -259,6 +263,15 @@ class _Step(nn.Module):
 
     def forward(self, batch: Any, step: int) -> Tensor:
         return self.loss(self.model, batch, step)
+
+
+def _check_ranges(lr: float, clip: float | None, ema: float | None) -> None:
+    if not 0 < lr < math.inf:
+        raise ValueError(f"lr = {lr}; expected a positive number")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip = {clip}; expected a positive norm, or None")
+    if ema is not None and not 0 <= ema < 1:
+        raise ValueError(f"ema = {ema}; expected a decay in [0, 1), or None")
 
 
 def _schedule(step: int, steps: int, warmup: int, cosine: bool) -> float:

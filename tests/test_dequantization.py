@@ -320,3 +320,14 @@ def test_float_input_is_refused():
 def test_bits_per_dim_refuses_no_dims():
     with pytest.raises(ValueError, match="positive"):
         bits_per_dim(-1.0, 0)
+
+
+@pytest.mark.parametrize("value", [-1, 256, 300])
+def test_integers_that_are_no_pixels_are_refused(value):
+    model = Dequantized(
+        flows.FlowModel(flows.Logit(512), flows.StandardNormal(2))
+    )
+    x = torch.tensor([[0, 255], [value, 3]])
+    with pytest.raises(ValueError, match=f"{value}.*expected .* 0, ..., 255"):
+        model.elbo(x)
+    assert Dequantized(model.model, levels=512).elbo(x.abs()).shape == (2,)

@@ -14,6 +14,7 @@ import torch
 from support import randomize
 from support.runs import assert_same, model, noisy_loss, points, weights
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from dgm_course import checkpoint, flows, training
 from dgm_course.batches import Batches
@@ -87,9 +88,45 @@ def test_the_default_loss_hands_a_tuple_on_as_arguments():
     assert fit(flow, (x, context), steps=2, **CPU).stopped == "finished"
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"steps": -5},
+        {"warmup": -1},
+        {"accumulate": 0},
+        {"evaluate_every": 0},
+        {"lr": math.inf},
+        {"lr": -1.0},
+        {"clip": -1.0},
+        {"clip": math.nan},
+        {"ema": math.nan},
+        {"ema": 1.0},
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense_are_refused(option):
+    m, ((name, value),) = model(), option.items()
+    before = [p.clone() for p in m.parameters()]
+    with pytest.raises(ValueError, match=f"{name} = {value}; expected"):
+        fit(m, points(), **{"steps": 2, **CPU, **option})
+    assert all(map(torch.equal, before, m.parameters()))
+
+
+def test_arrays_and_tensor_datasets_are_data():
+    x = points()
+    kinds = x, x.numpy(), TensorDataset(x), [x.numpy()]
+    losses = [fit(model(), data, steps=3, **CPU).loss.mean for data in kinds]
+    assert losses == [losses[0]] * 4
+    for data in (DataLoader(x), "points", [[0.0, 1.0]]):
+        with pytest.raises(TypeError, match="expected a tensor, several"):
+            fit(model(), data, steps=3, **CPU)
+
+
 @pytest.mark.parametrize("minutes", [-1, math.nan])
 def test_a_budget_that_is_none_is_refused(minutes):
-    with pytest.raises(ValueError, match="expected a budget of 0 or more"):
+    with pytest.raises(
+        ValueError, match=f"minutes = {minutes}; expected at least 0"
+    ):
         fit(model(), points(), steps=2, minutes=minutes, **CPU)
 
 

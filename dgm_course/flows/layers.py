@@ -80,13 +80,22 @@ class ElementwiseAffine(Flow):
 
     def forward(self, x, context=None):
         """Scale, then shift."""
+        self._check(x)
         z = x * self.log_scale.exp() + self.shift
         return z, self.log_scale.sum().expand(x.shape[0])
 
     def inverse(self, z, context=None):
         """Shift back, then scale back."""
+        self._check(z)
         x = (z - self.shift) * (-self.log_scale).exp()
         return x, (-self.log_scale.sum()).expand(z.shape[0])
+
+    def _check(self, x: Tensor) -> None:
+        dim = len(self.shift)
+        if x.shape[1:] != (dim,):  # (B, 3) would pass through one pair
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; this layer expects (B, {dim})"
+            )
 
 
 class TriangularAffine(Flow):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..limits import at_least
 from ..nn import MADE, made_inverse
 from ..nn.made import holds
 from .base import Compose, Flow, FlowModel, Inverse, StandardNormal
@@ -266,7 +267,7 @@ def maf(
             :class:`~dgm_course.flows.layers.Logit` for pixels.
 
     Raises:
-        ValueError: If ``order`` is none of the three.
+        ValueError: If ``order`` is none of the three, or a number is below 1.
     """
     between: dict[str, Callable[[int], list[Flow]]] = {
         "reverse": lambda i: [Permutation.reverse(dim)],
@@ -275,6 +276,7 @@ def maf(
     }
     if order not in between:
         raise ValueError(f"order = {order!r}; expected one of {[*between]}")
+    at_least(1, layers=layers, components=components)
     flows: list[Flow] = [] if preprocess is None else [preprocess]
     for i in range(layers):
         if i > 0:

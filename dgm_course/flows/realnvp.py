@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..limits import at_least
 from ..nn import MLP, ConvNet
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import ScaleShift
@@ -56,7 +57,12 @@ def realnvp(
             so that the halves change.
         preprocess: Applied to the data first, such as
             :class:`~dgm_course.flows.layers.Logit` for pixels.
+
+    Raises:
+        ValueError: If there is no coupling, or the context has no width.
     """
+    at_least(1, layers=layers)
+    at_least(0, context=context)
     flows: list[Flow] = [] if preprocess is None else [preprocess]
     flows.append(ElementwiseAffine(dim))
     for i in range(layers):

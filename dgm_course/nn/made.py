@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..limits import at_least
+
 
 class MaskedLinear(nn.Linear):
     """A linear layer in which a mask switches weights off.
@@ -67,8 +69,9 @@ class MADE(nn.Module):
             where there is one.
 
     Raises:
-        ValueError: If a degree list has a wrong length, is not in order, or
-            would let an output see its own variable.
+        ValueError: If a width is below 1, or a degree list has a wrong
+            length, is not in order, or would let an output see its own
+            variable.
 
     Shape:
         (B, D) and, where ``context > 0``, (B, context) to (P, B, D): entry
@@ -87,13 +90,8 @@ class MADE(nn.Module):
         degrees: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
-        for name, sizes in (
-            ("dim", [dim]),
-            ("hidden", hidden),
-            ("outputs", [outputs]),
-        ):
-            if any(size < 1 for size in sizes):
-                raise ValueError(f"{name} = {sizes}: expected at least 1")
+        at_least(1, dim=dim, outputs=outputs, hidden=min(hidden, default=1))
+        at_least(0, context=context)
         self.dim, self.outputs, self.residual = dim, outputs, residual
         if degrees is None:
             low = 0 if context or dim == 1 else 1

@@ -17,6 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..limits import at_least
 from .made import MADE, MaskedLinear, holds
 
 Invert = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -117,7 +118,11 @@ def blocked(
 
     Returns:
         As :func:`textbook`.
+
+    Raises:
+        ValueError: If ``block`` is below 1.
     """
+    at_least(1, block=block)
     made.check(z, context, "z")
     size = made.outputs
     # features first: what is known is one contiguous piece of memory

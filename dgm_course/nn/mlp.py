@@ -43,9 +43,20 @@ class MLP(nn.Sequential):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         super().__init__(*layers, last)
+        self.inputs, self.context = inputs, context
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Map ``x`` (B, inputs), with its context, to (B, outputs)."""
+        """Map ``x`` (B, inputs), with its context, to (B, outputs).
+
+        Raises:
+            ValueError: If x or its context has another width.
+        """
+        width = 0 if context is None else context.shape[-1]
+        if (x.shape[-1], width) != (self.inputs, self.context):
+            raise ValueError(
+                f"x has {x.shape[-1]} columns and its context {width}; this "
+                f"network expects {self.inputs} and {self.context}"
+            )
         if context is not None:
             x = torch.cat([x, context], dim=1)
         return super().forward(x)

@@ -64,13 +64,13 @@ class DiscreteVAE:
     @property
     def reconstruction(self) -> Tensor:
         """E_q log p(x_i|z) in nats, (n,)."""
-        return (self.posterior * self.likelihood.log()).sum(1)
+        return torch.xlogy(self.posterior, self.likelihood).sum(1)
 
     @property
     def negative_energy(self) -> Tensor:
         """E_q log p(x_i, z) in nats, (n,)."""
         joint = self.likelihood * self.prior
-        return (self.posterior * joint.log()).sum(1)
+        return torch.xlogy(self.posterior, joint).sum(1)
 
     @property
     def entropy(self) -> Tensor:

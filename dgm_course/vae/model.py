@@ -62,6 +62,9 @@ class VAE(nn.Module):
         prior: p(z): anything with ``log_prob(z)`` and
             ``sample(n, temperature=...)``; N(0, I) for None.
         likelihood: p(x|z), given the decoder's output.
+
+    Raises:
+        ValueError: If prior and posterior differ in their dimensions.
     """
 
     zero: Tensor
@@ -79,6 +82,13 @@ class VAE(nn.Module):
         self.decoder = decoder
         self.posterior = posterior
         self.prior = StandardNormal(posterior.dim) if prior is None else prior
+        base = getattr(self.prior, "base", self.prior)
+        dim = getattr(base, "dim", posterior.dim)
+        if dim != posterior.dim:
+            raise ValueError(
+                f"the prior has {dim} dimensions, the posterior "
+                f"{posterior.dim}; they are densities of the same z"
+            )
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         # pixels take their dtype from here
         self.register_buffer("zero", torch.zeros(()), persistent=False)

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ..limits import at_least
 from ..nn import bounded
 from .gaussians import Gaussians
 from .posteriors import DiagonalGaussian
@@ -58,15 +59,26 @@ class MixtureOfGaussians(GaussianMixture):
     Args:
         dim: Number of latent dimensions d.
         components: Number of Gaussians K.
-        std: Where each scale starts.
+        std: Where each scale starts, above e^-7 and below e^7.
+
+    Raises:
+        ValueError: If there is no component or dimension, or ``std`` lies
+            elsewhere.
     """
 
     bound = 7.0
 
     def __init__(self, dim: int, components: int, std: float = 0.5) -> None:
         super().__init__()
+        at_least(1, dim=dim, components=components)
+        if not math.exp(-self.bound) < std < math.exp(self.bound):
+            raise ValueError(
+                f"std = {std}; expected a number between e^-{self.bound:g} "
+                f"and e^{self.bound:g}"
+            )
         self.mean = nn.Parameter(torch.randn(components, dim))
-        self.raw = nn.Parameter(torch.full((components, dim), math.log(std)))
+        raw = self.bound * math.atanh(math.log(std) / self.bound)
+        self.raw = nn.Parameter(torch.full((components, dim), raw))
 
     def components(self):
         """Return means and bounded log-scales, (K, d) each."""

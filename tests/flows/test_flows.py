@@ -210,3 +210,37 @@ def test_shapes_of_a_batch_are_kept_apart():
     assert log_p.shape == (5,)
     assert torch.equal(log_p, model.log_prob(pictures.flatten(1)))
     assert flows.realnvp(4).log_prob(torch.zeros(0, 4)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: flows.maf(2, layers=0), "layers = 0"),
+        (lambda: flows.maf(2, components=-3), "components = -3"),
+        (lambda: flows.maf(2, context=-1), "context = -1"),
+        (lambda: flows.maf(2, hidden=(8, 0)), "hidden = 0"),
+        (lambda: flows.realnvp(2, layers=-2), "layers = -2"),
+        (lambda: flows.realnvp(2, context=-1), "context = -1"),
+    ],
+)
+def test_sizes_that_make_no_flow_are_refused(make, named):
+    with pytest.raises(ValueError, match=f"{named}; expected at least"):
+        make()
+
+
+def test_a_layer_of_another_width_than_its_base_is_refused():
+    """One pair for three columns: a density that integrates to 0.135."""
+    layer = flows.ElementwiseAffine(1)
+    model = flows.FlowModel(layer, flows.StandardNormal(3))
+    with pytest.raises(ValueError, match=r"\(2, 3\); this layer .*\(B, 1"):
+        model.log_prob(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"\(2, 3\); this layer .*\(B, 1"):
+        model.sample(2)
+
+
+@pytest.mark.parametrize("given", [None, 2, 4])
+def test_a_coupling_asks_for_its_context(given):
+    model = flows.realnvp(4, 2, (8,), context=3)
+    context = None if given is None else torch.zeros(5, given)
+    with pytest.raises(ValueError, match=f"context {given or 0}; .* and 3"):
+        model.log_prob(torch.zeros(5, 4), context)

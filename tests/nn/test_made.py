@@ -196,9 +196,9 @@ def test_network_equals_nflows():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(dim=0), r"dim = \[0\]: expected at least 1"),
-        (dict(hidden=(4, 0)), r"hidden = \(4, 0\)"),
-        (dict(outputs=0), r"outputs = \[0\]"),
+        (dict(dim=0), r"dim = 0; expected at least 1"),
+        (dict(hidden=(4, 0)), r"hidden = 0; expected at least 1"),
+        (dict(outputs=0), r"outputs = 0; expected at least 1"),
         (dict(degrees=[[1, 2]]), r"lengths \[2\]; .* \[4\]"),
         (dict(degrees=[[1, 2, 1, 2]]), r"degrees\[0\] = .* increasing"),
         (dict(degrees=[[1, 1, 2, 3]]), r"degrees\[0\] holds 3; .* 0, ..., 2"),

@@ -155,3 +155,9 @@ def test_only_the_textbook_is_differentiable():
     assert made_inverse.textbook(made, scale, z)[0].requires_grad
     assert not made_inverse.blocked(made, scale, z)[0].requires_grad
     assert not made_inverse.jacobi(made, scale, z)[0].requires_grad
+
+
+def test_a_block_of_no_stages_is_refused():
+    made, z = MADE(4, (8,), 2), torch.zeros(2, 4)
+    with pytest.raises(ValueError, match="block = 0; expected at least 1"):
+        made_inverse.blocked(made, lambda z, p: (z, z), z, block=0)

@@ -104,3 +104,16 @@ def test_the_marginal_kl_may_be_infinite():
     model = DiscreteVAE.random(3, 3, seed=0)
     hole = model.with_prior(torch.tensor([0.5, 0.5, 0.0]).double())
     assert hole.marginal_kl == math.inf
+
+
+def test_states_that_never_occur_add_nothing():
+    """0 log 0 = 0: as a limit, and as no term of the sum."""
+    small = DiscreteVAE.random(3, 2, seed=0)
+    column = torch.zeros(3, 1, dtype=torch.float64)
+    padded = DiscreteVAE(
+        torch.cat([small.posterior, column], 1),
+        torch.cat([small.prior, column[0]]),
+        torch.cat([small.likelihood, column], 1),
+    )
+    for name in ("reconstruction", "negative_energy", "elbo", "information"):
+        same(getattr(padded, name), getattr(small, name))

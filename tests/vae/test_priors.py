@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.distributions import (
 )
 
 from dgm_course import verify
-from dgm_course.flows import FlowModel, StandardNormal, realnvp
+from dgm_course.flows import FlowModel, StandardNormal, maf, realnvp
 from dgm_course.training import fit
 from dgm_course.vae import (
     AggregatedPosterior,
@@ -203,3 +204,20 @@ def test_any_flow_model_is_a_prior():
     model.elbo(x).sum().backward()
     assert all(p.grad is not None for p in prior.parameters())
     assert model.sample(3, temperature=0.5).shape == (3, 1, 3, 3)
+
+
+def test_a_mixture_starts_with_the_scale_that_was_asked_for():
+    for std in (1e-3 * 1.01, 0.5, 30.0):
+        prior = MixtureOfGaussians(2, 3, std=std)
+        log_std = prior.components()[1]
+        # e^s turns an absolute error of s into a relative one
+        verify.equal("", "", log_std, math.log(std), roundings=256)
+    for wrong in (1e-4, math.nan, 2000.0):
+        with pytest.raises(ValueError, match=f"std = {wrong}; expected"):
+            MixtureOfGaussians(2, 3, std=wrong)
+
+
+def test_a_prior_of_another_width_than_the_posterior_is_refused():
+    for prior in (StandardNormal(2), maf(2, 1, (8,))):
+        with pytest.raises(ValueError, match="2 dimensions, the posterior 10"):
+            mlp_vae(10, prior)
