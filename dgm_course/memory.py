@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 from torch.profiler import ProfilerActivity, profile
+
+# its profiler would report its own start and end, whatever watches stderr
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
 class Memory(NamedTuple):
@@ -33,10 +38,18 @@ def allocated(function: Callable[[], object]) -> Memory:
     Returns:
         The peak, and what is left.
     """
-    with profile(
-        activities=[ProfilerActivity.CPU], profile_memory=True
-    ) as recorded:
-        result = function()
+    # garbage of before that is let go now would count as less than nothing
+    collects = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        with profile(
+            activities=[ProfilerActivity.CPU], profile_memory=True
+        ) as recorded:
+            result = function()
+    finally:
+        if collects:
+            gc.enable()
     events = [
         event
         for event in recorded.profiler.kineto_results.events()

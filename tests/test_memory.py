@@ -21,6 +21,17 @@ def test_what_was_there_before_does_not_count():
     assert allocated(lambda: x.view(100, 100)) == (0, 0)
 
 
+def test_garbage_of_before_does_not_count():
+    def function():
+        return [torch.zeros(10) for _ in range(2000)]  # the collector's cue
+
+    for _ in range(50):
+        circle = [torch.zeros(1000)]
+        circle.append(circle)
+    del circle
+    assert allocated(function) == (80_000, 80_000)
+
+
 def test_what_autograd_keeps():
     x = torch.ones(1000, requires_grad=True)
     assert allocated(lambda: x.exp()).left == 4000
