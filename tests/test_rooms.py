@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dgm_course"
 # every room may import those of earlier lines, and its own line's helpers
 ORDER = [
     {"profile", "files", "limits"},
-    {"plots", "player", "live"},
+    {"plots", "player", "live", "listen"},
     {"verify", "quadrature", "memory"},
     {"nn", "data"},
     {"likelihoods"},
@@ -110,7 +110,8 @@ sys.meta_path.insert(0, Block())
 import dgm_course
 import dgm_course.flows, dgm_course.dequantization, dgm_course.data
 import dgm_course.training, dgm_course.verify, dgm_course.plots
-import dgm_course.player, dgm_course.live, dgm_course.profile
+import dgm_course.player, dgm_course.live, dgm_course.listen
+import dgm_course.profile
 """
 
 
