@@ -8,7 +8,15 @@ from support.cases import FLOWS, ONE_WAY, dequantizer, two_levels
 from support.pretend import DEVICE, gpu, like, move
 from torch import nn
 
-from dgm_course import checkpoint, dequantization, flows, likelihoods, vae, zoo
+from dgm_course import (
+    checkpoint,
+    dequantization,
+    flows,
+    likelihoods,
+    vae,
+    wavenet,
+    zoo,
+)
 from dgm_course import nn as networks
 from dgm_course.batches import as_rows, take
 from dgm_course.training import default_loss, evaluate, fit
@@ -187,7 +195,7 @@ def test_a_model_trains_on_one_device(name):
 
 
 def public_classes():
-    for room in (networks, flows, dequantization, likelihoods, vae):
+    for room in (networks, flows, dequantization, likelihoods, vae, wavenet):
         for name, thing in vars(room).items():
             if inspect.isclass(thing) and issubclass(thing, nn.Module):
                 own = thing.__module__.startswith("dgm_course")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .network import WaveNet, gated
-from .teacher import Teacher
+from .teacher import Teacher, in_range
 
 
 class Stream:
@@ -41,6 +41,10 @@ class Stream:
         zeros = like.new_zeros(n, net.enter.out_channels)
         self.queues: list[deque[Tensor]] = [
             deque([zeros] * block.conv.reach) for block in net.blocks
+        ]
+        self.taps = [
+            range(0, block.conv.reach + 1, block.conv.dilation[0])
+            for block in net.blocks
         ]
         # taps in the order of time, one after the other: (k inputs, outputs)
         self.filters = [
@@ -79,12 +83,10 @@ class Stream:
             conditions: See :meth:`conditions`.
         """
         h, gates = self.enter(x), []
-        for i, (queue, block) in enumerate(zip(self.queues, self.net.blocks)):
+        for i, queue in enumerate(self.queues):
             queue.append(h)
-            step = block.conv.dilation[0]
-            taps = [queue[j] for j in range(0, block.conv.reach + 1, step)]
+            seen = torch.cat([queue[j] for j in self.taps[i]], 1)
             queue.popleft()
-            seen = torch.cat(taps, 1)
             z = gated(torch.addmm(conditions[i], seen, self.filters[i]))
             gates.append(z)
             if i < len(self.residuals):
@@ -121,7 +123,7 @@ def sample(
     first, length = start.shape[-1], start.shape[-1] + steps
     teacher.net.check(y.expand(-1, 1, length), local)
     held = length if local is None else length // local.shape[-1]
-    known = teacher.scaled(start)
+    known, levels = teacher.scaled(start), teacher.likelihood.levels
     drawn: list[Tensor] = []
     conditions: list[Tensor] = []
     for t in tqdm(range(length), disable=_quiet(progress)):
@@ -133,7 +135,7 @@ def sample(
             y = known[..., t : t + 1]
         else:
             drawn.append(teacher.likelihood.sample(parameters))
-            y = teacher.scaled(drawn[-1])
+            y = in_range(drawn[-1], levels, known.dtype)
     return torch.cat(drawn, dim=-1)
 
 
@@ -168,8 +170,8 @@ def sample_naive(
 
 def _pointwise(layer: Any) -> Callable[[Tensor], Tensor]:
     """A convolution of one tap for a single time step, without its overhead."""
-    if not isinstance(layer, nn.Conv1d):
-        return layer
+    if isinstance(layer, nn.ReLU):
+        return torch.relu
     return partial(F.linear, weight=layer.weight[..., 0], bias=layer.bias)
 
 

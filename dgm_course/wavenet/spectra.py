@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,20 +58,25 @@ def log_mel(
 
 def in_bands(spectrum: Tensor, bands: int = 20) -> Tensor:
     """Sum powers (B, bins, F) over bands, (B, bands, F), and take logs."""
-    weights = mel_bands(bands, spectrum.shape[1]).to(spectrum)
+    weights = mel_bands(bands, spectrum.shape[1], spectrum)
     return (weights @ spectrum + 1e-10).log()
 
 
-def mel_bands(bands: int, bins: int, sample_rate: int = 8000) -> Tensor:
+def mel_bands(bands: int, bins: int, like: Tensor) -> Tensor:
     """Return triangles that are evenly spaced in mel, (bands, bins).
 
-    Each sums to one over frequencies, which go from 0 to half the sample
-    rate. mel(f) = 2595 log10(1 + f / 700).
+    Each sums to one over frequencies, which go from 0 to 4,000 Hz.
+    mel(f) = 2595 log10(1 + f / 700).
+
+    Args:
+        bands: Number of triangles.
+        bins: Number of frequencies.
+        like: Has the dtype and the device of the result.
     """
-    nyquist = sample_rate / 2
-    top = math.log1p(nyquist / 700)
-    edges = 700 * torch.linspace(0, top, bands + 2).double().expm1()
-    f = torch.linspace(0, nyquist, bins).double()
+    made: Any = {"dtype": like.dtype, "device": like.device}
+    top = math.log1p(4000 / 700)
+    edges = 700 * torch.linspace(0, top, bands + 2, **made).expm1()
+    f = torch.linspace(0, 4000, bins, **made)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rise, fall = (f - low) / (middle - low), (high - f) / (high - middle)
     weights = torch.minimum(rise, fall).clamp(min=0)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..flows import Affine, Compose, Flow, Inverse, StandardLogistic
+from ..flows import Affine, Compose, Flow, Inverse
 from .network import WaveNet
 from .queue import Stream
 
@@ -133,8 +133,8 @@ class Student(nn.Module):
     def noise(self, n: int, length: int) -> Tensor:
         """Draw standard logistic noise, (n, length)."""
         like = next(self.parameters())
-        base = StandardLogistic(length).to(like)
-        return base.sample(n)
+        u = torch.rand(n, length, dtype=like.dtype, device=like.device)
+        return torch.logit(u, eps=torch.finfo(like.dtype).eps)
 
     @torch.no_grad()
     def sample(

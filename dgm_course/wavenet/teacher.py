@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -83,5 +84,10 @@ class Teacher(nn.Module):
 
     def scaled(self, x: Tensor) -> Tensor:
         """Return levels as numbers in [-1, 1], in the dtype of the weights."""
-        like = next(self.net.parameters())
-        return 2 * x.to(like.dtype) / (self.likelihood.levels - 1) - 1
+        dtype = next(self.net.parameters()).dtype
+        return in_range(x, self.likelihood.levels, dtype)
+
+
+def in_range(x: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
+    """Return levels {0, ..., levels - 1} as numbers in [-1, 1]."""
+    return 2 * x.to(dtype) / (levels - 1) - 1

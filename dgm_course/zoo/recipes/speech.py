@@ -1,0 +1,333 @@
+"""Chapter 6: WaveNets on one voice, the baselines, and a student.
+
+The recordings of a class stand in one row, so that what precedes a recording
+is the silence at the end of another. A number is a mean over recordings,
+weighted by their lengths.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ... import data
+from ...likelihoods import Categorical, DiscretizedLogistics, mu_law
+from ...wavenet import (
+    Constant,
+    Distillation,
+    LinearPredictor,
+    Student,
+    Teacher,
+    WaveNet,
+    power_distance,
+    spectra,
+)
+from ..card import Metric
+from ..measures import metric
+from ..recipe import Metrics, Recipe
+from ..store import load
+
+HOP, BANDS = 128, 20
+CLASSES = ("digits", "letters", "phonetic")  # all others are sentences
+DILATIONS = tuple(2**i for i in range(9))  # a receptive field of 512 samples
+CONTEXT, LENGTH = 512, 4096
+ORDER, COMPONENTS = 16, 10
+POWER = 0.1
+
+
+class Row(NamedTuple):
+    """All recordings of one class, one after the other.
+
+    Attributes:
+        sound: int16 (T,): CONTEXT zeros, the recordings, and zeros up to a
+            multiple of HOP.
+        lengths: Samples of each recording.
+        label: The number of the class.
+    """
+
+    sound: Tensor
+    lengths: list[int]
+    label: int
+
+
+def label_of(name: str) -> int:
+    """Return the class of a recording: that of its folder."""
+    folder = name.rpartition("/")[0]
+    return CLASSES.index(folder) if folder in CLASSES else len(CLASSES)
+
+
+def in_rows(split: str, full: bool | None = None) -> list[Row]:
+    """Return the recordings, one row a class that has any."""
+    found, rows = data.prompts(split, full=full), []
+    for label in range(len(CLASSES) + 1):
+        some = [
+            sound
+            for sound, name in zip(found.waveforms, found.names)
+            if label_of(name) == label
+        ]
+        if some:
+            lengths = [len(sound) for sound in some]
+            gap = some[0].new_zeros(-sum(lengths) % HOP)
+            start = some[0].new_zeros(CONTEXT)
+            rows.append(Row(torch.cat([start, *some, gap]), lengths, label))
+    return rows
+
+
+def as_number(sound: Tensor) -> Tensor:
+    """Return 16-bit sound as numbers in [-1, 1)."""
+    return sound.float() / 32768
+
+
+def windows(row: Row, length: int, hop: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut a row, and what is known of it, into pieces that overlap.
+
+    Returns:
+        Sounds (n, length), features (n, BANDS, length / HOP), labels (n,).
+    """
+    sound = row.sound
+    # the last piece is filled with silence
+    missing = max(length - len(sound), (length - len(sound)) % hop)
+    sound = torch.cat([sound, sound.new_zeros(missing)])
+    known = spectra.features(as_number(sound)[None])[0]
+    pieces = sound.unfold(0, length, hop)
+    frames = known.unfold(1, length // HOP, hop // HOP).movedim(1, 0)
+    return pieces, frames, torch.full((len(pieces),), row.label)
+
+
+def crops() -> list[Tensor]:
+    """Training data: pieces with room to cut a random crop from each."""
+    width = CONTEXT + 2 * LENGTH
+    pieces = [windows(row, width, LENGTH) for row in in_rows("train")]
+    return [torch.cat(parts) for parts in zip(*pieces)]
+
+
+def cut(batch: Any, length: int = CONTEXT + LENGTH) -> tuple[Tensor, ...]:
+    """Cut a random crop, in steps of HOP, from each piece of a batch."""
+    sound, known, label = batch
+    frames = length // HOP
+    first = torch.randint(
+        known.shape[-1] - frames + 1, (len(sound), 1), device=sound.device
+    )
+    index = first + torch.arange(frames, device=sound.device)
+    known = known.gather(2, index[:, None].expand(-1, known.shape[1], -1))
+    blocks = sound.unflatten(1, (-1, HOP))
+    sound = blocks.gather(1, index[..., None].expand(-1, -1, HOP)).flatten(1)
+    return sound, known, label
+
+
+def as_levels(model: Any, sound: Tensor) -> Tensor:
+    """Return 16-bit sound as the levels of a teacher, (B, 1, T)."""
+    if model.likelihood.levels == 256:
+        return mu_law.encode(as_number(sound))[:, None]
+    return sound[:, None].int() + 32768
+
+
+def loss(model: Any, batch: Any, step: int) -> Tensor:
+    """Nats per sample, (B,); a teacher with features does without in half."""
+    sound, known, label = cut(batch)
+    x = as_levels(model, sound)
+    if getattr(model.net, "locals", 0):
+        half = len(x) // 2
+        first = model.log_prob(x[:half], known[:half], context=CONTEXT)
+        second = model.log_prob(x[half:], context=CONTEXT)
+        return -torch.cat([first, second]) / LENGTH
+    given = label if getattr(model.net, "classes", 0) else None
+    return -model.log_prob(x, None, given, CONTEXT) / LENGTH
+
+
+def nats(
+    model: Any, split: str, full: bool, known: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the code length of each recording, and its samples, (n,) both."""
+    found, lengths = [], []
+    for row in in_rows(split, full):
+        sounds, frames, labels = windows(row, CONTEXT + LENGTH, LENGTH)
+        values = []
+        for some, local, label in zip(
+            sounds.split(16), frames.split(16), labels.split(16)
+        ):
+            values.append(
+                -model.log_probs(
+                    as_levels(model, some),
+                    local if known else None,
+                    label if getattr(model.net, "classes", 0) else None,
+                    CONTEXT,
+                )
+            )
+        each = torch.cat(values).double().flatten()[: sum(row.lengths)]
+        found += [part.sum() for part in each.split(row.lengths)]
+        lengths += row.lengths
+    return torch.stack(found), torch.tensor(lengths).double()
+
+
+def per_sample(total: Tensor, lengths: Tensor) -> Metric:
+    """Bits per sample over all recordings, with the error of a ratio.
+
+    Args:
+        total: Nats of each recording, (n,).
+        lengths: Its samples, (n,).
+    """
+    bits = total / torch.tensor(2.0).log()
+    mean = bits.sum() / lengths.sum()
+    # to first order the ratio varies as the mean of what is left over
+    left = metric((bits - mean * lengths) / lengths.mean())
+    return Metric(mean.item(), left.se, "bits/sample", len(total))
+
+
+def _bits(model: Any, full: bool, where: str) -> Metrics:
+    metrics = {where: per_sample(*nats(model, "test", full))}
+    if getattr(model.net, "locals", 0):
+        given = per_sample(*nats(model, "test", full, known=True))
+        metrics[f"{where}, given features"] = given
+    return metrics
+
+
+def evaluate(model: Any) -> Metrics:
+    """The seven bundled test recordings."""
+    return _bits(model, False, "test, bundled")
+
+
+def evaluate_full(model: Any) -> Metrics:
+    """All test recordings."""
+    return _bits(model, True, "test")
+
+
+def histogram() -> nn.Module:
+    """The frequencies of the 256 levels."""
+    return Teacher(Constant(256), Categorical(256))
+
+
+def linear(levels: int) -> nn.Module:
+    """A linear predictor, in the scale of the levels."""
+    likelihood = DiscretizedLogistics(levels, COMPONENTS)
+    return Teacher(LinearPredictor(ORDER, COMPONENTS), likelihood)
+
+
+def teacher_8() -> nn.Module:
+    """256 levels, and the class of the recording as a global condition."""
+    net = WaveNet(1, 256, dilations=DILATIONS, classes=len(CLASSES) + 1)
+    return Teacher(net, Categorical(256))
+
+
+def teacher_16() -> nn.Module:
+    """65,536 levels, and log-mel bands as a local condition."""
+    likelihood = DiscretizedLogistics(65_536, COMPONENTS)
+    net = WaveNet(1, likelihood.outputs, dilations=DILATIONS, local=BANDS)
+    return Teacher(net, likelihood)
+
+
+def untrained_student() -> Student:
+    """Two flows of nine layers each."""
+    nets = [
+        WaveNet(1, 2, skips=32, dilations=DILATIONS, local=BANDS)
+        for _ in range(2)
+    ]
+    return Student(nets)
+
+
+def student() -> nn.Module:
+    """A student of the 16-bit teacher."""
+    teacher: Any = load("prompts_wavenet_16")
+    return Distillation(untrained_student(), teacher)
+
+
+def distil(model: Any, batch: Any, step: int) -> Tensor:
+    """KL(student || teacher) in nats per sample, and a little power loss."""
+    sound, known, _ = cut(batch)
+    found = model.divergence(*sound.shape, known, context=CONTEXT)
+    real = as_number(sound)[:, CONTEXT:]
+    return found.kl + POWER * power_distance(found.x[:, CONTEXT:], real)
+
+
+def divergences(model: Any, full: bool, where: str) -> Metrics:
+    """KL per sample, given the features of test recordings."""
+    metrics = {}
+    before = Distillation(untrained_student(), model.teacher)
+    for name, judged in (("before", before), ("after", model)):
+        torch.manual_seed(1)
+        kl = []
+        for row in in_rows("test", full):
+            _, frames, _ = windows(row, CONTEXT + LENGTH, LENGTH)
+            for local in frames.split(8):
+                found = judged.divergence(
+                    len(local), CONTEXT + LENGTH, local, 4, CONTEXT
+                )
+                kl.append(found.kl)
+        metrics[f"KL {name}, {where}"] = metric(torch.cat(kl), "nats/sample")
+    return metrics
+
+
+def evaluate_student(model: Any) -> Metrics:
+    """On the features of the bundled test recordings."""
+    return divergences(model, False, "test, bundled")
+
+
+def evaluate_student_full(model: Any) -> Metrics:
+    """On those of all test recordings."""
+    return divergences(model, True, "test")
+
+
+def _recipe(name: str, summary: str, build: Any, **changes: Any) -> Recipe:
+    common: dict[str, Any] = {
+        "loss": loss,
+        "evaluate": evaluate,
+        "evaluate_full": evaluate_full,
+        "steps": {"smoke": 2, "read": 100, "full": 1_500},
+        # no cosine: a budget of minutes may end a run anywhere
+        "options": {
+            "lr": 1e-3,
+            "warmup": 50,
+            "batch_size": 2,
+            "clip": 1.0,
+            "ema": 0.99,
+        },
+    }
+    return Recipe(
+        name=f"prompts_{name}",
+        chapter=6,
+        summary=summary,
+        split="prompts train",
+        build=build,
+        data=crops,
+        **(common | changes),
+    )
+
+
+QUICK: dict[str, Any] = {
+    "steps": {"smoke": 2, "read": 100, "full": 400},
+    "options": {"lr": 2e-2, "batch_size": 4, "cosine": True},
+}
+RECIPES = [
+    _recipe(
+        "histogram",
+        "histogram of 256 levels",
+        histogram,
+        steps={"smoke": 2, "read": 100, "full": 100},
+        options={"lr": 0.2, "batch_size": 4, "cosine": True},
+    ),
+    _recipe(
+        "linear_8",
+        f"linear predictor of order {ORDER}, 256 levels",
+        partial(linear, 256),
+        **QUICK,
+    ),
+    _recipe(
+        "linear_16",
+        f"linear predictor of order {ORDER}, 16 bits",
+        partial(linear, 65_536),
+        **QUICK,
+    ),
+    _recipe("wavenet_8", "WaveNet on 256 levels, given its class", teacher_8),
+    _recipe("wavenet_16", "WaveNet on 16 bits, given features", teacher_16),
+    _recipe(
+        "student",
+        "two inverse flows, distilled from prompts_wavenet_16",
+        student,
+        loss=distil,
+        evaluate=evaluate_student,
+        evaluate_full=evaluate_student_full,
+    ),
+]

@@ -1,0 +1,90 @@
+"""Recordings in rows: nothing is lost, and nothing is counted twice."""
+
+import math
+
+import pytest
+import torch
+
+from dgm_course import data, verify
+from dgm_course.zoo.recipes import speech
+
+
+def test_every_recording_stands_in_the_row_of_its_class():
+    found = data.prompts("test", full=False)
+    rows = speech.in_rows("test", full=False)
+    total = sum(len(sound) for sound in found.waveforms)
+    assert sum(sum(row.lengths) for row in rows) == total
+    assert [
+        speech.label_of(n) for n in ("digits/4", "letters/a", "x", "a/b")
+    ] == [0, 1, 3, 3]
+    for row in rows:
+        own = [
+            sound
+            for sound, name in zip(found.waveforms, found.names)
+            if speech.label_of(name) == row.label
+        ]
+        start = speech.CONTEXT
+        for sound in own:
+            part = row.sound[start : start + len(sound)]
+            assert torch.equal(part, sound)
+            start += len(sound)
+        assert not row.sound[: speech.CONTEXT].any()
+        assert not row.sound[start:].any()
+        assert len(row.sound) % speech.HOP == 0
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 9])
+def test_windows_cover_a_row_once(blocks):
+    sound = torch.arange(1, blocks * speech.HOP + 1).to(torch.int16)
+    row = speech.Row(sound, [len(sound)], 2)
+    length, hop = 4 * speech.HOP, 3 * speech.HOP
+    pieces, known, labels = speech.windows(row, length, hop)
+    assert labels.tolist() == [2] * len(pieces)
+    assert known.shape == (len(pieces), speech.BANDS, 4)
+    new = pieces[:, speech.HOP :].flatten()
+    whole = torch.cat([pieces[0, : speech.HOP], new])
+    assert torch.equal(whole[: len(sound)], sound)
+    assert not whole[len(sound) :].any()
+    assert len(whole) - len(sound) < hop
+
+
+def test_a_crop_keeps_sound_and_features_together():
+    torch.manual_seed(0)
+    frames = torch.arange(12).repeat_interleave(speech.HOP)
+    sound = torch.stack([frames, frames + 100]).to(torch.int16)
+    known = torch.stack([torch.arange(12.0), torch.arange(12.0) + 100])
+    batch = sound, known[:, None].expand(-1, 3, -1), torch.tensor([0, 1])
+    starts = set()
+    for _ in range(40):
+        some, local, label = speech.cut(batch, 4 * speech.HOP)
+        assert some.shape == (2, 4 * speech.HOP) and local.shape == (2, 3, 4)
+        assert torch.equal(some[:, :: speech.HOP].float(), local[:, 0])
+        assert torch.equal(label, batch[2])
+        starts.add(int(some[0, 0]))
+    assert starts == set(range(9))  # all that fit
+
+
+def test_code_lengths_of_recordings_add_up():
+    torch.manual_seed(0)
+    model = speech.histogram()
+    with torch.no_grad():
+        total, lengths = speech.nats(model, "test", full=False)
+    row = speech.in_rows("test", full=False)[0]
+    levels = speech.as_levels(model, row.sound[None])
+    log_p = model.net.constant[:, 0].log_softmax(0).double()
+    first = levels[0, 0, speech.CONTEXT :][: row.lengths[0]].long()
+    # the mean of float32 roundings, one for each sample
+    verify.equal("", "", total[0].float(), -log_p[first].sum().float(), 4096)
+    recordings = data.prompts("test", full=False).waveforms
+    assert sorted(lengths.tolist()) == sorted(map(len, recordings))
+
+
+def test_the_error_of_a_ratio():
+    """For equal lengths it is that of a mean; for equal rates it is zero."""
+    nats = torch.tensor([1.0, 2.0, 4.0]).double()
+    equal = speech.per_sample(nats, torch.full((3,), 10.0).double())
+    mean, se = verify.mean_and_se(nats / 10 / math.log(2))
+    assert equal.mean == pytest.approx(mean) and equal.se == pytest.approx(se)
+    same = speech.per_sample(3 * nats, nats)
+    assert same.mean == pytest.approx(3 / math.log(2))
+    assert same.se < 1e-12 and same.n == 3
