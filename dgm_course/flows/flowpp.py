@@ -17,7 +17,8 @@ from .layers import Logit
 from .mixtures import LogisticMixture
 from .multiscale import Flatten, Squeeze
 
-# largest log-scale of a logistic: exp(-7) is a tenth of a grey level's width
+# largest log-scale of a logistic: grey levels are exp(-5) standard deviations
+# of a pixel apart where the logit is flattest, and a cube has an inside
 BOUND = 7.0
 
 

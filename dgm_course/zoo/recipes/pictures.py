@@ -149,6 +149,7 @@ def _photographs(
     )
 
 
+GLOW = "Glow, two levels of 4 steps"
 CLOTHES = data.fashion_mnist, "1,000"
 small_glow = partial(glow, steps=(4, 4), hidden=128)
 small_realnvp = partial(realnvp_pictures, scales=2, hidden=48)
@@ -163,7 +164,7 @@ SHORT: dict[str, Any] = {
     "evaluate_full": None,
 }
 RECIPES = [
-    _recipe("fashion_glow", "Glow, two levels of 4 steps", small_glow, False),
+    _recipe("fashion_glow", GLOW, small_glow, False),
     _recipe(
         "fashion_realnvp_pictures",
         "RealNVP, two scales of checkerboards and channels",
@@ -172,6 +173,20 @@ RECIPES = [
         steps={"smoke": 5, "read": 100, "full": 600},
     ),
     _recipe("fashion_flowpp", FLOWPP, small_flowpp, True, **SHORT),
+]
+# digits: both from the beginning
+DIGITS: dict[str, Any] = {"steps": {"smoke": 5, "read": 100, "full": 1_000}}
+RECIPES += [
+    _recipe("mnist_glow", GLOW, small_glow, False, **DIGITS),
+    _recipe(
+        "mnist_glow_variational",
+        f"{GLOW}, noise of 2 couplings",
+        small_glow,
+        True,
+        evaluate=partial(evaluate, data.mnist, "2,000", "mnist_glow"),
+        evaluate_full=partial(judge, data.mnist, "test", True, "mnist_glow"),
+        **DIGITS,
+    ),
 ]
 # A density that is wide beside a cube is flat inside of it, and uniform noise
 # is right: learned noise pays once the flow is sharp. So the pair goes on from
