@@ -21,6 +21,7 @@ ORDER = [
     {"history", "devices", "batches", "checkpoint", "finite", "training"},
     {"zoo"},
     {"grading"},
+    {"commands"},
     {"cli"},
 ]
 LEVEL = {room: i for i, rooms in enumerate(ORDER) for room in rooms}

@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from .inside import wire
-from .sandbox import Process, Sandbox
+from .process import Process
+from .sandbox import Sandbox
 
 FRAME = 1 << 24  # bytes of an answer
 START = 60.0  # seconds until a worker must be ready, on a busy machine

@@ -136,19 +136,24 @@ def _choose(
     """Pick the notebook that counts among a student's files."""
     # a mail program renames notebooks: then whatever can be read counts
     candidates = [f for f in files if _is_notebook(f)] or files
-    right, problems = [], []
+    right: list[tuple[bool, datetime, datetime, str, File]] = []
+    problems: dict[str, list[str]] = {}
     for file in candidates:
         said = file.notebook.assignment() if file.notebook else ""
         if file.notebook is None:
-            problems.append(f"{file.parts[-1]}: {file.problem}")
+            problems.setdefault(file.problem, []).append(file.parts[-1])
         elif said not in ("", assignment):
-            problems.append(f"{file.parts[-1]}: a notebook of {said}")
+            problem = f"a notebook of {said}"
+            problems.setdefault(problem, []).append(file.parts[-1])
         else:
             order = (said == assignment, file.time, file.changed, file.source)
             right.append((*order, file))
     if not right:
         newest = max(candidates, key=lambda f: f.time)
-        reason = "; ".join(problems)[:500]
+        reason = "; ".join(
+            f"{first}{f' and {len(more)} more' if more else ''}: {why}"
+            for why, (first, *more) in problems.items()
+        )
         source = printable(newest.source)
         who = printable(keys[0])
         return Submission(

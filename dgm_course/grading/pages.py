@@ -14,14 +14,17 @@ _STYLE = """
 body { background: var(--page); color: var(--text); margin: 2rem auto;
   max-width: 54rem; padding: 0 1rem; line-height: 1.5;
   font-family: system-ui, sans-serif; }
+p, h2 { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem;
-  text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+  text-align: left; vertical-align: top; overflow-wrap: anywhere;
+  min-width: 6.5rem; }
+td.number, th.number { text-align: right; white-space: nowrap; min-width: 0; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 pre.answer, li.note { white-space: pre-wrap; overflow-wrap: anywhere;
   background: var(--soft); padding: .6rem; }
+svg { max-width: 36rem; }
 svg rect { fill: var(--bar); } svg text { fill: var(--text); }
 """
 

@@ -33,7 +33,7 @@ def save(path: Path, text: str) -> None:
 
 def number(value: float | None) -> str:
     """Write points without trailing zeros; nothing where there are none."""
-    return "" if value is None else f"{round(value, 2):g}"
+    return "" if value is None else f"{round(value, 3):g}"
 
 
 def grades(results: Sequence[Result], assignment: Assignment) -> str:
@@ -75,9 +75,10 @@ def feedback(result: Result, assignment: Assignment) -> str:
         )
     for question in assignment.questions:
         title = f"{question.id} {question.title}"
-        earned = number(result.points(question.id)) or "not yet graded"
+        earned = result.points(question.id)
+        known = "not yet graded" if earned is None else number(earned)
         parts.append(f"<h2>{html.escape(title)}</h2>")
-        parts.append(f"<p>{earned} of {number(question.points)}</p>")
+        parts.append(f"<p>Points: {known}, of {number(question.points)}.</p>")
         outcome = result.outcomes.get(question.id)
         if outcome:
             rows = [

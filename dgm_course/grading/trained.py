@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,11 +43,13 @@ class Points(NamedTuple):
         points: (M, 2), in the order in which they are asked.
         is_test: (M,), bool.
         weights: (M,), 1 / density of the decoys; 0 outside of the box.
+        far: (M,), distance to the nearest training point.
     """
 
     points: np.ndarray
     is_test: np.ndarray
     weights: np.ndarray
+    far: np.ndarray
 
 
 def points(x_train: np.ndarray, x_test: np.ndarray, box: float) -> Points:
@@ -55,9 +58,24 @@ def points(x_train: np.ndarray, x_test: np.ndarray, box: float) -> Points:
     The decoys' density is a uniform one and a kernel estimate on training
     points with Scott's (1992) bandwidth, so their weights are bounded.
 
+    All submissions are asked for the same points, which are made once.
+
+    Args:
+        x_train: (N, 2), float32.
+        x_test: (M, 2), float32.
+        box: Half of the width of the square in which they lie.
+
     Raises:
         ValueError: If a test point lies outside of the box.
     """
+    return _points(x_train.tobytes(), x_test.tobytes(), box)
+
+
+@lru_cache(8)
+def _points(train: bytes, test: bytes, box: float) -> Points:
+    x_train, x_test = (
+        np.frombuffer(data, np.float32).reshape(-1, 2) for data in (train, test)
+    )
     if not (np.abs(x_test) < box).all():
         raise ValueError(
             f"test points reach {np.abs(x_test).max():.3g}: box = {box} must "
@@ -81,6 +99,7 @@ def points(x_train: np.ndarray, x_test: np.ndarray, box: float) -> Points:
         together[order],
         order < len(x_test),
         np.where(inside, 1 / density, 0.0)[order],
+        _nearest(together[order], x_train),
     )
 
 
@@ -138,7 +157,8 @@ def judge(
         return None, "the density does not integrate to one"
     if error > SPIKES:
         return None, "the density has spikes: its integral cannot be checked"
-    wrong = _samples_disagree(decoys, mass, samples, box, x_train)
+    far = asked.far[~asked.is_test]
+    wrong = _samples_disagree(decoys, far, mass, samples, box, x_train)
     if wrong:
         return None, wrong
     return float(log_p[asked.is_test].mean() - math.log(integral)), ""
@@ -154,6 +174,7 @@ def _shape(value: Any, shape: tuple[int, ...], name: str) -> str:
 
 def _samples_disagree(
     decoys: np.ndarray,
+    far: np.ndarray,
     mass: np.ndarray,
     samples: np.ndarray,
     box: float,
@@ -166,7 +187,7 @@ def _samples_disagree(
     train = {row.tobytes() for row in x_train.astype(np.float32)}
     if len(rows & train) > len(samples) // 100:
         return "sample returns training points"
-    near, far = _nearest(samples, x_train), _nearest(decoys, x_train)
+    near = _nearest(samples, x_train)
     order = np.argsort(far)
     share = mass[order].cumsum() / mass.sum()
     edges = far[order][np.searchsorted(share, np.arange(1, RINGS) / RINGS)]

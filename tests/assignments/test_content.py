@@ -19,7 +19,7 @@ from support.assignments import (
     student,
 )
 
-from dgm_course.grading import release
+from dgm_course.grading import build
 from dgm_course.grading.local import grade
 from dgm_course.grading.questions import Question, Trained, Written
 
@@ -118,7 +118,7 @@ def test_student_notebooks_are_what_the_sources_make(name, tmp_path):
     path = ROOT / "assignments" / f"{FOLDERS[name].name}.ipynb"
     before = path.read_bytes()
     try:
-        release.build(ROOT, [name])
+        build.build(ROOT, [name])
         assert path.read_bytes() == before, "run `dgm assignment build`"
     finally:
         path.write_bytes(before)

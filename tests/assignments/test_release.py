@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dgm_course import cli
-from dgm_course.grading import release
+from dgm_course.grading import build, leaks, release
 
 ROOT = Path(__file__).parents[2]
-if not (ROOT / release.INSTRUCTOR).is_dir():
+if not (ROOT / build.INSTRUCTOR).is_dir():
     pytest.skip("the public tree has no solutions", allow_module_level=True)
 
 SECRET = "the_answer = 40 + 2  # known to instructors alone"
@@ -36,7 +36,7 @@ def commit(root):
 def course(tmp_path):
     """A small course: one assignment, and what else a repository has."""
     root = tmp_path / "course"
-    folder = root / release.INSTRUCTOR / "a1_small"
+    folder = root / build.INSTRUCTOR / "a1_small"
     folder.mkdir(parents=True)
     (root / "book/_ext").mkdir(parents=True)
     for name in ("book/_ext/notebooks.py", "_config.yml"):
@@ -61,7 +61,7 @@ def course(tmp_path):
     (folder / "rubric.md").write_text("One point for each line of the proof.")
     (root / "README.md").write_text("A course.\n")
     (root / ".gitignore").write_text("*.log\n__pycache__/\n")
-    release.build(root)
+    build.build(root)
     git(root, "init", "-q")
     commit(root)
     return root
@@ -143,7 +143,7 @@ def test_release_wants_committed_work_and_a_new_folder(course, tmp_path):
 
 
 def test_release_wants_notebooks_that_were_built(course, tmp_path):
-    path = course / release.INSTRUCTOR / "a1_small/source.ipynb"
+    path = course / build.INSTRUCTOR / "a1_small/source.ipynb"
     path.write_text(path.read_text().replace("# Small", "# Smaller"))
     commit(course)
     with pytest.raises(ValueError, match=r"a1_small\.ipynb was not what"):
@@ -161,7 +161,7 @@ def test_release_wants_notebooks_that_were_built(course, tmp_path):
 )
 def test_half_a_solution_is_refused(source):
     with pytest.raises(ValueError, match="needs both lines"):
-        release.student_source(source)
+        build.student_source(source)
 
 
 def test_commands_say_what_is_wrong(capsys):
@@ -174,12 +174,12 @@ def test_the_files_of_this_repository_hold_no_secret():
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
     ).stdout.decode()
-    secret = release.secrets(ROOT)
+    secret = leaks.secrets(ROOT)
     assert len(secret) > 300
     for name in filter(None, listed.split("\0")):
         path = ROOT / name
-        if Path(name).is_relative_to(release.INSTRUCTOR) or not path.exists():
+        if Path(name).is_relative_to(build.INSTRUCTOR) or not path.exists():
             continue
         if path.suffix in (".safetensors", ".png", ".npz"):
             continue  # `release` itself searches these too
-        assert release.leaks_in(secret, name, path.read_bytes()) == []
+        assert leaks.leaks_in(secret, name, path.read_bytes()) == []

@@ -7,36 +7,21 @@ system turns to the other theme, and the page must follow without a reload.
 import functools
 import http.server
 import re
-import shutil
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.browser import (
+    CHROMIUM,
+    nobody_is_shut_out,
+    nothing_is_too_wide,
+    opened,
+)
 
 HTML = Path(__file__).parents[2] / "_build/html"
 PAGES = sorted(p.stem for p in (HTML / "book").glob("*.html"))
 NOTEBOOKS = {p.stem for p in (HTML.parents[1] / "book").glob("*.ipynb")}
 MEGABYTES = 3  # of a page: what a phone loads in seconds
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-# no connection of the browser's own
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# the theme says these on every page, at the level "log"
-CHATTER = ("[PST]: ", "[togglebutton]: ")
-# not our content: each with its reason
-FOREIGN = {
-    "aria-deprecated-role": "docutils' list of references",
-    "aria-required-children": "docutils' list of references",
-}
 # the text of a page without its code
 PROSE = """() => {
   const article = document.querySelector("article").cloneNode(true);
@@ -54,20 +39,6 @@ CUT_OFF = """() => {
     .filter(e => right(e) > right(block(e.parentElement)) + 1)
     .map(e => e.closest("p, li, div").textContent.slice(0, 60));
 }"""
-# axe takes seconds for each thousand elements: keep one of each kind in code,
-# and a letter for each formula, which has the colour of its paragraph
-THIN_OUT = """() => {
-  for (const formula of document.querySelectorAll("mjx-container"))
-    formula.replaceWith("x");
-  const seen = new Set(), look = e => e.localName + "." + e.className;
-  for (const e of document.querySelectorAll("article :is(pre, dt, code) *")) {
-    const kind = look(e.parentElement) + ">" + look(e);
-    if (seen.has(kind) && !e.matches("a, button, :has(a, button)"))
-      e.replaceWith(e.textContent);
-    seen.add(kind);
-  }
-}"""
-
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(
@@ -92,49 +63,6 @@ def home():
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def opened(browser, root, page, scheme="light", width=1280):
-    """Open a page; also yield the list of what goes wrong on it."""
-    address, problems = f"{root}/{page}", []
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}
-    )
-    page = context.new_page()
-
-    def request(r):
-        if not r.url.startswith((root, "data:", "blob:")):
-            problems.append(f"external request: {r.url}")
-
-    def console(m):
-        if not (m.type == "log" and m.text.startswith(CHATTER)):
-            problems.append(f"console {m.type}: {m.text}")
-
-    def response(r):
-        if r.status >= 400:
-            problems.append(f"{r.status} {r.url}")
-
-    page.on("request", request)
-    page.on("console", console)
-    page.on("pageerror", lambda e: problems.append(f"error: {e}"))
-    page.on("response", response)
-    page.goto(address, wait_until="load")
-    if page.locator("span.math, div.math").count():
-        page.wait_for_selector("article mjx-container", timeout=60_000)
-        page.wait_for_function("MathJax.startup.promise.then(() => true)")
-    yield page, problems
-    context.close()
-
-
 def has_theme(page, scheme):
     page.wait_for_function(
         "theme => document.documentElement.dataset.theme === theme", arg=scheme
@@ -153,11 +81,7 @@ def text_is_rendered(page):
     assert not address, address
 
 
-def nothing_is_too_wide(page):
-    overflow = page.evaluate(
-        "document.documentElement.scrollWidth - window.innerWidth"
-    )
-    assert overflow <= 0, f"the page is {overflow} pixels too wide"
+def formulas_are_whole(page):
     assert page.evaluate(CUT_OFF) == []
 
 
@@ -204,24 +128,6 @@ def colab_button_points_at_the_notebook(page, name):
         assert link.get_attribute("href").endswith(end)
 
 
-def nobody_is_shut_out(page):
-    """Find no violation of WCAG A or AA; this thins the page out."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    page.evaluate(THIN_OUT)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    # preload would ask for style sheets at addresses that do not exist
-    run_only = {"type": "tag", "values": tags}
-    options = {"runOnly": run_only, "preload": False}
-    report = Axe().run(page, context="article", options=options)
-    violations = [
-        (v["id"], [node["target"] for node in v["nodes"]][:3])
-        for v in report.response["violations"]
-        if v["id"] not in FOREIGN
-    ]
-    assert not violations
-
-
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_page(browser, home, name, width):
@@ -232,6 +138,7 @@ def test_page(browser, home, name, width):
         has_theme(page, first)
         text_is_rendered(page)
         nothing_is_too_wide(page)
+        formulas_are_whole(page)
         images_are_described(page)
         colab_button_points_at_the_notebook(page, name)
         sliders_move_by_keyboard_mouse_and_play(page)
@@ -241,6 +148,7 @@ def test_page(browser, home, name, width):
         page.emulate_media(color_scheme=then)
         has_theme(page, then)
         nothing_is_too_wide(page)
+        formulas_are_whole(page)
         if width == 1280:
             nobody_is_shut_out(page)
         assert not problems

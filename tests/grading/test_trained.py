@@ -161,7 +161,11 @@ def test_decoys_are_not_made_of_what_students_know(monkeypatch):
     """Who knew them would be large at all other points, the hidden ones."""
     assert earned(HONEST + DECOYS_OF_THE_SEED)[0] == 0
     monkeypatch.setattr(trained, "_secret", lambda x: QUESTION.seed)
-    assert earned(HONEST + DECOYS_OF_THE_SEED) == (2, "")
+    trained._points.cache_clear()
+    try:
+        assert earned(HONEST + DECOYS_OF_THE_SEED) == (2, "")
+    finally:
+        trained._points.cache_clear()
 
 
 def test_digits_do_not_tell_decoys_from_test_points():

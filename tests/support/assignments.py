@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgm_course.grading import release
+from dgm_course.grading import build
 from dgm_course.grading.questions import Written
 
 ROOT = Path(__file__).parents[2]
-INSTRUCTOR = ROOT / release.INSTRUCTOR
+INSTRUCTOR = ROOT / build.INSTRUCTOR
 if not INSTRUCTOR.is_dir():
     pytest.skip("the public tree has no solutions", allow_module_level=True)
-FOLDERS = release.sources(ROOT)
+FOLDERS = build.sources(ROOT)
 
 
 def hidden(name):
