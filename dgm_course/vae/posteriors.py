@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..flows import Flow, Inverse, maf
+from ..flows import Compose, Flow, Inverse, Permutation, maf
 from ..nn import bounded
 from .gaussians import kl_to_standard_normal, log_normal
 
@@ -122,7 +123,8 @@ def iaf_posterior(
 
     Each step takes z and the context, z_k = mu_k(z, c) + sigma_k(z, c) z with
     autoregressive mu and sigma: one pass of its network. A chain of such steps
-    is a MAF run from its data to its noise, and built as one.
+    is a MAF run from its data to its noise, and built as one. At the end the
+    dimensions are put back into their order, so the chain starts as identity.
 
     Args:
         dim: Number of latent dimensions d.
@@ -133,5 +135,7 @@ def iaf_posterior(
             as in :func:`dgm_course.flows.maf`; with "same" all of them make
             one step.
     """
-    flow = Inverse(maf(dim, steps, hidden, context, order).flow)
-    return FlowPosterior(flow, dim, context)
+    chain: Any = maf(dim, steps, hidden, context, order).flow
+    turns = [part for part in chain.flows if isinstance(part, Permutation)]
+    back = [Permutation(turn.undo.clone()) for turn in reversed(turns)]
+    return FlowPosterior(Inverse(Compose(*chain.flows, *back)), dim, context)

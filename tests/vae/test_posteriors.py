@@ -133,6 +133,15 @@ def test_the_order_changes_between_steps():
         iaf_posterior(4, 3, order="none")
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("order", ["reverse", "random", "same"])
+def test_an_iaf_starts_as_the_identity(steps, order):
+    """Or an encoder that was trained without it would be lost."""
+    posterior, z = iaf_posterior(5, steps, (8,), 0, order), torch.randn(3, 5)
+    found, ladj = posterior.flow.inverse(z)
+    assert torch.equal(found, z) and not ladj.any()
+
+
 def test_an_iaf_step_is_one_pass():
     posterior, passes = iaf_posterior(4, 3, (16,), 3), []
     for module in posterior.modules():
