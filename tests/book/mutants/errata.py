@@ -163,3 +163,24 @@ add_the_kl = breaks(
 
 
 swap_kl = breaks("Erratum 8.3: any other: it is the divergence")(bugs.swap_kl)
+
+
+@breaks(
+    "Erratum 10.1: minus: the integral is 1",
+    "Erratum 10.1: plus, as on the slide: it is 4",
+)
+def ladj_of_the_way_back(monkeypatch):
+    """A scaling returns the log-determinant of its inverse."""
+    bugs.flip_scaling(monkeypatch)
+
+
+decode_the_noise = rewrite(
+    "decoder(flow.inverse(eps)[0])",
+    "decoder(eps)",
+    "Erratum 10.2: p(x|g(eps)): both lines agree",
+)
+base_at_z = rewrite(
+    "z if at_z else z_star",
+    "z",
+    "Erratum 10.1: base at z*, not at z: it is 1/2",
+)
