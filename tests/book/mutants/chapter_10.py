@@ -12,7 +12,6 @@ from mutants import breaks, rewrite
 @breaks(
     "Theorem 10.1: IAF: the mean weight is p(x)",
     "Proposition 10.4: log q = log q0 - log|det|",
-    "Proposition 10.7: (a) flow: mean weight p(x)",
 )
 def wrong_z(monkeypatch):
     """log q0 at the z that the flow returns."""
