@@ -19,7 +19,7 @@ class Constant(nn.Module):
         outputs: Number P of parameters.
     """
 
-    inputs, receptive_field = 1, 1
+    inputs, locals, classes, receptive_field = 1, 0, 0, 1
 
     def __init__(self, outputs: int) -> None:
         super().__init__()

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ... import data
-from ...likelihoods import Categorical, DiscretizedLogistics, mu_law
+from ...likelihoods import (
+    Categorical,
+    DiscretizedLogistics,
+    bits_per_dim,
+    mu_law,
+)
 from ...wavenet import (
     Constant,
     Distillation,
@@ -129,12 +134,12 @@ def loss(model: Any, batch: Any, step: int) -> Tensor:
     """Nats per sample, (B,); a teacher with features does without in half."""
     sound, known, label = cut(batch)
     x = as_levels(model, sound)
-    if getattr(model.net, "locals", 0):
+    if model.net.locals:
         half = len(x) // 2
         first = model.log_prob(x[:half], known[:half], context=CONTEXT)
         second = model.log_prob(x[half:], context=CONTEXT)
         return -torch.cat([first, second]) / LENGTH
-    given = label if getattr(model.net, "classes", 0) else None
+    given = label if model.net.classes else None
     return -model.log_prob(x, None, given, CONTEXT) / LENGTH
 
 
@@ -153,7 +158,7 @@ def nats(
                 -model.log_probs(
                     as_levels(model, some),
                     local if known else None,
-                    label if getattr(model.net, "classes", 0) else None,
+                    label if model.net.classes else None,
                     CONTEXT,
                 )
             )
@@ -170,7 +175,7 @@ def per_sample(total: Tensor, lengths: Tensor) -> Metric:
         total: Nats of each recording, (n,).
         lengths: Its samples, (n,).
     """
-    bits = total / torch.tensor(2.0).log()
+    bits = bits_per_dim(-total, 1)
     mean = bits.sum() / lengths.sum()
     # to first order the ratio varies as the mean of what is left over
     left = metric((bits - mean * lengths) / lengths.mean())
@@ -179,7 +184,7 @@ def per_sample(total: Tensor, lengths: Tensor) -> Metric:
 
 def _bits(model: Any, full: bool, where: str) -> Metrics:
     metrics = {where: per_sample(*nats(model, "test", full))}
-    if getattr(model.net, "locals", 0):
+    if model.net.locals:
         given = per_sample(*nats(model, "test", full, known=True))
         metrics[f"{where}, given features"] = given
     return metrics
