@@ -190,8 +190,9 @@ def test_layers_refuse_what_is_wrong():
         flows.Permutation([0, 2, 2])
     with pytest.raises(ValueError, match="at least 2 columns"):
         flows.AffineCoupling(1)
-    with pytest.raises(ValueError, match="alpha"):
-        flows.Logit(alpha=0.5)
+    for alpha in (-0.01, 0.5):
+        with pytest.raises(ValueError, match="alpha"):
+            flows.Logit(alpha=alpha)
 
 
 def test_log_scale_is_bounded():

@@ -215,6 +215,23 @@ def tune_downhill(monkeypatch):
     monkeypatch.setattr(vae, "tune", wrong)
 
 
+@breaks(
+    "Proposition 8.6: a good second start is taken",
+    "Proposition 8.6: a bad one is not",
+)
+def keep_the_worse_start(monkeypatch):
+    """Of two tuned Gaussians the one with the smaller bound is kept."""
+    wrong = rewritten(vae.best_codes, "first >= second", "first < second")
+    monkeypatch.setattr(vae, "best_codes", wrong)
+
+
+@breaks("Proposition 8.6: a good second start is taken")
+def start_at_the_worst_candidate(monkeypatch):
+    """The second start is where log p(x, z) is smallest."""
+    wrong = rewritten(vae.best_codes, "argmax(1)", "argmin(1)")
+    monkeypatch.setattr(vae, "best_codes", wrong)
+
+
 @breaks(SURGERY, "Proposition 8.8: Gaussian codes: the two forms agree")
 def codes_are_means(monkeypatch):
     """Codes are the means of their posteriors."""
