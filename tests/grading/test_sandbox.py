@@ -13,7 +13,7 @@ import pytest
 from mangled import notebook
 
 from dgm_course import cli
-from dgm_course.grading import environment, seccomp, selftest, usage
+from dgm_course.grading import cgroups, environment, seccomp, selftest, usage
 from dgm_course.grading.broker import Lost, Session
 from dgm_course.grading.sandbox import Sandbox
 
@@ -168,6 +168,38 @@ def test_memory_is_limited_without_control_groups(monkeypatch, sandbox):
             session.ask({**call, "arrays": "numpy", "keep": ""}, 20)
     finally:
         session.close()
+
+
+def test_limits_of_control_groups_of_version_2(monkeypatch, tmp_path):
+    """As files: kernels that keep memory in version 1 have no other."""
+    (tmp_path / "cgroup.controllers").write_text("memory pids")
+    monkeypatch.setattr(cgroups, "TOP", tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    cgroups._parents.cache_clear()
+    try:
+        assert cgroups._parents() == ()  # the kernel did not take them
+        (tmp_path / "cgroup.subtree_control").write_text("memory pids\n")
+        cgroups._parents.cache_clear()
+        monkeypatch.setattr(Path, "write_text", _only_new(Path.write_text))
+        group = cgroups.Cgroup.create(1 << 20, 7)
+    finally:
+        cgroups._parents.cache_clear()
+    (folder,) = group.folders
+    assert (folder / "memory.max").read_text() == str(1 << 20)
+    assert (folder / "memory.swap.max").read_text() == "0"
+    assert (folder / "pids.max").read_text() == "7"
+    assert not group.memory_ran_out()
+    (folder / "memory.events").open("w").write("oom 3\noom_kill 1\n")
+    assert group.memory_ran_out()
+
+
+def _only_new(write):
+    """The kernel's file answers with names, not with what was written."""
+
+    def write_text(path, text):
+        return path.name == "cgroup.subtree_control" or write(path, text)
+
+    return write_text
 
 
 def first_closed(path):
