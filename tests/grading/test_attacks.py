@@ -6,6 +6,7 @@ that cannot work proves nothing.
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -151,6 +152,34 @@ def test_an_array_is_delivered(sandbox):
 def test_what_hangs_or_dies_costs_its_question_alone(source, title, sandbox):
     found, _ = run(sandbox, [*corpus.HONEST, source], corpus.QUESTIONS)
     assert found == corpus.SCORES
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    # those on all processes would end the machine's, or the tests
+    [case for case in cases("hang") if "killed" not in case.id],
+)
+def test_what_hangs_does_so_alone_too(source, title):
+    """The control: by itself it answers nothing, but where it is to."""
+    program = (
+        f"import numpy as np\n{source}\nprint('ready', flush=True)\n"
+        "distances(np.zeros((3, 2)))\nprint('answered', flush=True)"
+    )
+    limited = ["prlimit", "--as=1000000000", "--core=0", sys.executable]
+    alone = subprocess.Popen(
+        [*limited, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert alone.stdout.readline() == b"ready\n"
+        answered, _, _ = select.select([alone.stdout], [], [], 2.0)
+        line = alone.stdout.readline() if answered else b""
+    finally:
+        os.killpg(alone.pid, 9)
+        alone.wait()
+    assert (line == b"answered\n") == title.startswith("answer:")
 
 
 def test_cells_that_sleep_within_their_limits_end_too(sandbox, monkeypatch):
