@@ -133,7 +133,8 @@ def backward_test(name, batch, half, points):
 
 BACKWARD = """
 def block_backward(y, grad_y, A, a, C, c):
-    (y1, y2), (g1, g2) = y.chunk(2, 1), grad_y.chunk(2, 1)
+    y1, y2 = y.chunk(2, 1)
+    g1, g2 = grad_y.chunk(2, 1)
     t = layer(y1, C, c)
     x2, to_g = y2 - t, g2 * (1 - t**2)
     z1 = {z1}
