@@ -24,6 +24,10 @@ except (ImportError, AttributeError):
     pytest.skip("this torch cannot pretend a GPU", allow_module_level=True)
 
 DEVICE = torch.device("gpu:0")
+# torch asks for it from now on, also in tests that know of no GPU
+torch.get_device_module(DEVICE).get_amp_supported_dtype = lambda: [
+    torch.bfloat16
+]
 STATE = torch.get_rng_state()
 aten = torch.ops.aten
 # their result has a shape that only the values tell: counted, then refused
@@ -87,11 +91,10 @@ def gpu() -> Iterator[Waits]:
     one = patch.object(
         FakeTensorMode, "__deepcopy__", lambda self, memo: self, create=True
     )
-    # what a backend has: autocast, and generators whose state is the host's
+    # generators whose state is the host's
     has = patch.multiple(
         torch.get_device_module(DEVICE),
         create=True,
-        get_amp_supported_dtype=lambda: [torch.bfloat16],
         get_rng_state=lambda device: STATE,
         set_rng_state=lambda state, device: None,
     )
