@@ -22,6 +22,7 @@ from pathlib import Path
 
 from docutils import nodes
 from jupyter_cache import get_cache
+from jupyter_cache.cache.main import JupyterCacheBase
 from jupyter_cache.executors import load_executor
 from sphinx.errors import SphinxError
 
@@ -99,6 +100,18 @@ def place_cache(app, config):
     config.nb_execution_cache_path = str(path)
 
 
+class SharedCache(JupyterCacheBase):
+    """A cache that several processes fill at once.
+
+    Jupyter Cache lists the records to keep, then all records, and deletes
+    the difference: what another process has added in between. Its limit, a
+    thousand notebooks, is out of reach: a library has a cache of its own.
+    """
+
+    def truncate_caches(self):
+        pass
+
+
 class NotebooksFailed(SphinxError):
     """Cells raised; the executor has printed which and what."""
 
@@ -111,7 +124,7 @@ def execute(app, env, docnames):
     paths = [path for path in paths if path.endswith(".ipynb")]
     if not paths:
         return
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache = get_cache(app.config.nb_execution_cache_path, SharedCache)
     for path in paths:
         cache.add_nb_to_project(path)
     log = logging.getLogger("dgm_book")

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from jupyter_cache import get_cache
+from jupyter_cache.cache.db import NbCacheRecord
+from jupyter_cache.cache.main import JupyterCacheBase
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book/_ext"))
 import dgm_book
@@ -110,3 +112,26 @@ def test_notebooks_are_executed_into_the_cache_before_the_build(
     notebook(files["b"], record % ("B", "B"))
     dgm_book.execute(app, env, ["a", "b", "c", "page"])
     assert sorted(log.read_text()) == ["B", "a", "b", "c"]
+
+
+def test_a_process_keeps_what_another_one_has_just_cached(
+    tmp_path, monkeypatch
+):
+    """As when a record is added between Jupyter Cache's two queries."""
+    monkeypatch.setattr(
+        NbCacheRecord,
+        "records_to_delete",
+        lambda keep, db: [
+            record.pk for record in NbCacheRecord.records_all(db)
+        ],
+    )
+    kept = []
+    for cls in (JupyterCacheBase, dgm_book.SharedCache):
+        cache = get_cache(tmp_path / cls.__name__, cls)
+        for name in "ab":
+            notebook(tmp_path / f"{name}.ipynb", name)
+            cache.cache_notebook_file(
+                tmp_path / f"{name}.ipynb", check_validity=False
+            )
+        kept.append(len(cache.list_cache_records()))
+    assert kept == [0, 2]
