@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from support.cases import FLOWS, ONE_WAY, dequantizer, two_levels
+from support.pixel import MODELS as PICTURES
 from support.pretend import DEVICE, gpu, like, move
 from torch import nn
 
@@ -13,6 +14,7 @@ from dgm_course import (
     dequantization,
     flows,
     likelihoods,
+    pixel,
     vae,
     wavenet,
     zoo,
@@ -151,6 +153,14 @@ MODELS |= {
     f"flow: {name}": (case.build, (case,), of_noise)
     for name, case in ONE_WAY.items()
 }
+MODELS |= {
+    f"pictures: {name}": (
+        lambda case=case: case.build(case.shape, 4),
+        (pixels(6, *case.shape), case.context(6)),
+        lambda m, x, c: -m.log_prob(x, c),
+    )
+    for name, case in PICTURES.items()
+}
 
 
 def step(model, loss):
@@ -195,7 +205,8 @@ def test_a_model_trains_on_one_device(name):
 
 
 def public_classes():
-    for room in (networks, flows, dequantization, likelihoods, vae, wavenet):
+    rooms = networks, flows, dequantization, likelihoods, pixel, vae, wavenet
+    for room in rooms:
         for name, thing in vars(room).items():
             if inspect.isclass(thing) and issubclass(thing, nn.Module):
                 own = thing.__module__.startswith("dgm_course")

@@ -17,6 +17,8 @@ class Likelihood(nn.Module, ABC):
     Attributes:
         outputs: Parameters P of one value.
         levels: Number L of its levels: x lies in {0, ..., L - 1}.
+        joint: Whether the channels of a place are no longer independent, and
+            must be drawn together.
 
     Shape:
         x: (B, C, ...). parameters: (B, P * C, ...), parameter after
@@ -25,6 +27,7 @@ class Likelihood(nn.Module, ABC):
 
     outputs: int
     levels: int
+    joint = False
     hint = ""
 
     @abstractmethod
@@ -36,8 +39,17 @@ class Likelihood(nn.Module, ABC):
         """Return the expected value of each x, (B, C, ...)."""
 
     @abstractmethod
-    def sample(self, parameters: Tensor) -> Tensor:
-        """Draw each x, (B, C, ...), as the smallest integers that hold it."""
+    def sample(self, parameters: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draw each x, (B, C, ...), as the smallest integers that hold it.
+
+        Args:
+            parameters: See the class.
+            temperature: Below 1 the likely becomes more likely.
+        """
+
+    def width(self, channels: int) -> int:
+        """Return how many outputs a network needs for so many channels."""
+        return self.outputs * channels
 
     def check(self, x: Tensor) -> None:
         """Refuse what is not an integer among the levels.
@@ -63,12 +75,11 @@ class Likelihood(nn.Module, ABC):
         Raises:
             ValueError: Naming both shapes.
         """
-        wanted = (x.shape[0], self.outputs * x.shape[1], *x.shape[2:])
+        wanted = (x.shape[0], self.width(x.shape[1]), *x.shape[2:])
         if parameters.shape != wanted:
             raise ValueError(
                 f"parameters have shape {tuple(parameters.shape)}, and x has "
-                f"{tuple(x.shape)}; expected {wanted}, {self.outputs} for each "
-                "value"
+                f"{tuple(x.shape)}; expected {wanted}"
             )
 
     def total(self, log_p: Tensor, x: Tensor) -> Tensor:

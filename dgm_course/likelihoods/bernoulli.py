@@ -55,6 +55,7 @@ class Bernoulli(Likelihood):
         """Return the probability of a 1, of the shape of the logits."""
         return torch.sigmoid(logits)
 
-    def sample(self, logits: Tensor) -> Tensor:
+    def sample(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
         """Draw pixels in {0, 1}, uint8, of the shape of the logits."""
-        return torch.bernoulli(self.mean(logits)).to(torch.uint8)
+        p = self.mean(logits / temperature)
+        return torch.bernoulli(p).to(torch.uint8)

@@ -44,7 +44,7 @@ class Categorical(Likelihood):
         level = torch.arange(self.levels, dtype=p.dtype, device=p.device)
         return torch.tensordot(level, p, dims=1)
 
-    def sample(self, parameters):
+    def sample(self, parameters, temperature=1.0):
         """Draw levels, (B, C, ...)."""
         logits = per_value(parameters, self.levels)
-        return self.as_integers(choose(logits))
+        return self.as_integers(choose(logits / temperature))

@@ -81,13 +81,12 @@ class DiscretizedLogistics(Likelihood):
             total = total + (log_weight.exp() * above).sum(0)
         return total
 
-    def sample(self, parameters):
-        """Draw levels, (B, C, ...)."""
+    def sample(self, parameters, temperature=1.0):
+        """Draw levels, (B, C, ...); the scales are multiplied as well."""
         log_weight, mean, s = self.split(parameters)
-        index = choose(log_weight)[None]
+        index = choose(log_weight / temperature)[None]
         mean, s = mean.gather(0, index)[0], s.gather(0, index)[0]
-        eps = torch.finfo(mean.dtype).eps
-        noise = torch.logit(torch.rand_like(mean), eps=eps)
+        noise = temperature * logistic_noise(mean)
         top = self.levels - 1
         x = 0.5 * top * (mean + s.exp() * noise + 1)
         return self.as_integers(x.round().clamp(0, top))
@@ -100,6 +99,12 @@ class DiscretizedLogistics(Likelihood):
             return torch.zeros_like(mean), mean, bounded(raw, self.bound)
         logits, mean, raw = values.chunk(3)
         return logits.log_softmax(0), mean, bounded(raw, self.bound)
+
+
+def logistic_noise(like: Tensor) -> Tensor:
+    """Draw standard logistic noise of the shape of a tensor."""
+    eps = torch.finfo(like.dtype).eps
+    return torch.logit(torch.rand_like(like), eps=eps)
 
 
 def log_mass(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
