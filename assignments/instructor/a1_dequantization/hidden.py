@@ -7,6 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal as Gaussian
 
 from dgm_course.data import two_moons
+from dgm_course.grading.levels import levels
 from dgm_course.grading.questions import (
     Question,
     Test,
@@ -467,7 +468,7 @@ def integers(n, seed):
     return (3 * points).floor().clamp(-12, 11)
 
 
-def levels(x, y):
+def thresholds(x, y):
     """Fractions of the way from a Gaussian to the limit -H(pi)."""
     gaussian = Gaussian(x.add(0.5).mean(0), torch.cov(x.T) + torch.eye(2) / 12)
     many = integers(400_000, 713_004).long() + 12
@@ -475,10 +476,7 @@ def levels(x, y):
     pi = counts[counts > 0] / len(many)
     limit = (pi * pi.log()).sum().item()
     start = gaussian.log_prob(y).mean().item()
-    return [
-        (round(start + part * (limit - start), 2), 1.0)
-        for part in (0.25, 0.5, 0.7)
-    ]
+    return levels(start, limit, (0.25, 0.5, 0.7))
 
 
 with torch.random.fork_rng(devices=[]):
@@ -486,7 +484,7 @@ with torch.random.fork_rng(devices=[]):
     X_TRAIN = integers(5000, 0x70F6A55D857E7F3)
     x_test = integers(10_000, 0x3FBF468BAE4E4D8)
     X_TEST = x_test + torch.rand_like(x_test)
-    LEVELS = levels(X_TRAIN, X_TEST)
+    LEVELS = thresholds(X_TRAIN, X_TEST)
 
 Q6 = Trained(
     "a1.q6",

@@ -5,6 +5,7 @@ import torch
 from torch.distributions import MultivariateNormal as Gaussian
 
 from dgm_course.data import ring
+from dgm_course.grading.levels import levels, weak
 from dgm_course.grading.questions import (
     Question,
     Test,
@@ -434,22 +435,7 @@ with torch.random.fork_rng(devices=[]):
     START = GAUSSIAN.log_prob(X_TEST).mean().item()
     LIMIT = ring().log_prob(X_TEST).mean().item()
 # fractions of the way from a Gaussian to the true density
-LEVELS = [
-    (round(START + part * (LIMIT - START), 2), 1.0) for part in (0.2, 0.45, 0.7)
-]
-
-TRAINING = """
-def train(x, seed):
-    torch.manual_seed(seed)
-    model = {model}
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range({steps}):
-        loss = -model.log_prob(x[torch.randint(len(x), (256,))]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return model
-"""
+LEVELS = levels(START, LIMIT, (0.2, 0.45, 0.7))
 
 Q6 = Trained(
     "a2.q6",
@@ -459,8 +445,8 @@ Q6 = Trained(
     box=4.5,
     thresholds=LEVELS,
     wrong=[
-        Wrong("one block", TRAINING.format(model="Ring(1)", steps=250)),
-        Wrong("hardly trained", TRAINING.format(model="Ring(6)", steps=15)),
+        Wrong("one block", weak("Ring(1)", 250)),
+        Wrong("hardly trained", weak("Ring(6)", 15)),
         Wrong(
             "no log-determinant of the scaling",
             """

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal as Gaussian
 
 from dgm_course.data import two_moons
+from dgm_course.grading.levels import levels, weak
 from dgm_course.grading.questions import (
     Question,
     Test,
@@ -518,23 +519,9 @@ with torch.random.fork_rng(devices=[]):
     GAUSSIAN = Gaussian(X_TRAIN.mean(0), torch.cov(X_TRAIN.T))
     START = GAUSSIAN.log_prob(X_TEST).mean().item()
     LIMIT = two_moons().log_prob(X_TEST).mean().item()
-# fractions of the way from a Gaussian to the true density
-LEVELS = [
-    (round(START + part * (LIMIT - START), 2), 1.0) for part in (0.3, 0.6, 0.8)
-]
-
-TRAINING = """
-def train(x, seed):
-    torch.manual_seed(seed)
-    model = {model}
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range({steps}):
-        loss = -model.log_prob(x[torch.randint(len(x), (256,))]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return model
-"""
+# from a Gaussian to the true density; over fifty seeds the solution gets
+# 0.915 of the way, with a standard deviation of 0.016 (at least 0.865)
+LEVELS = levels(START, LIMIT, (0.3, 0.6, 0.8))
 
 Q7 = Trained(
     "a3.q7",
@@ -561,10 +548,10 @@ class SameOrder(Stack):
             z = layer.inverse(z)
         return z
 """
-            + TRAINING.format(model="SameOrder(3)", steps=250),
+            + weak("SameOrder(3)", 250),
         ),
-        Wrong("one layer", TRAINING.format(model="Stack(1)", steps=250)),
-        Wrong("hardly trained", TRAINING.format(model="Stack(6)", steps=15)),
+        Wrong("one layer", weak("Stack(1)", 250)),
+        Wrong("hardly trained", weak("Stack(6)", 15)),
         Wrong(
             "the wrong sign of ladj",
             """

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from dgm_course.data import eight_gaussians
+from dgm_course.grading.levels import levels
 from dgm_course.grading.questions import (
     Question,
     Test,
@@ -497,10 +498,7 @@ NORMAL = torch.distributions.Normal(0.0, 1.0).log_prob(Z_TEST).sum(1).mean()
 # the codes of infinitely many digits: both spreads together
 LIMIT = eight_gaussians(1.6, math.hypot(0.3, 0.1)).log_prob(Z_TEST).mean()
 # fractions of the marginal KL of N(0, I) that a prior wins back
-LEVELS = [
-    (round((NORMAL + part * (LIMIT - NORMAL)).item(), 2), 1.0)
-    for part in (0.5, 0.75, 0.85)
-]
+LEVELS = levels(NORMAL.item(), LIMIT.item(), (0.5, 0.75, 0.85))
 
 FIXED = """
 class Fixed(nn.Module):
