@@ -1,5 +1,6 @@
-"""Real data sets and toy densities."""
+"""Real data sets, a simulated world, and toy densities."""
 
+from . import sprites
 from .fetch import download
 from .images import Images, cifar10, fashion_mnist, mnist
 from .speech import Recordings, prompts
@@ -28,5 +29,6 @@ __all__ = [
     "mnist",
     "prompts",
     "ring",
+    "sprites",
     "two_moons",
 ]

@@ -1,0 +1,34 @@
+"""Disentanglement: how it is measured, and what it is trained for."""
+
+from .known import ideal, permuted, rotated, unrelated
+from .metrics import (
+    DCI,
+    alive,
+    all_scores,
+    beta_vae_score,
+    concentration,
+    dci,
+    factor_entropy,
+    factor_vae_score,
+    mig,
+    mig_gaps,
+    mutual_information,
+)
+
+__all__ = [
+    "DCI",
+    "alive",
+    "all_scores",
+    "beta_vae_score",
+    "concentration",
+    "dci",
+    "factor_entropy",
+    "factor_vae_score",
+    "ideal",
+    "mig",
+    "mig_gaps",
+    "mutual_information",
+    "permuted",
+    "rotated",
+    "unrelated",
+]
