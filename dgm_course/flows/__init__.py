@@ -41,6 +41,7 @@ from .nice import AdditiveCoupling, nice
 from .planar import Planar
 from .realnvp import AffineCoupling, BatchNorm, realnvp, realnvp_pictures
 from .sylvester import Sylvester
+from .tarflow import PatchMAF, tarflow
 
 __all__ = [
     "IAF",
@@ -72,6 +73,7 @@ __all__ = [
     "OneWay",
     "PackedCheckerboard",
     "Partition",
+    "PatchMAF",
     "Permutation",
     "Planar",
     "ScaleShift",
@@ -88,4 +90,5 @@ __all__ = [
     "nice",
     "realnvp",
     "realnvp_pictures",
+    "tarflow",
 ]

@@ -8,6 +8,7 @@ from .made import MADE, MaskedLinear
 from .mlp import MLP
 from .outputs import bounded, per_value
 from .residual import GatedNet, GatedResidual
+from .transformer import Memory, TransformerBlock, causal
 
 __all__ = [
     "MADE",
@@ -17,8 +18,11 @@ __all__ = [
     "GatedNet",
     "GatedResidual",
     "MaskedLinear",
+    "Memory",
     "SelfAttention",
+    "TransformerBlock",
     "bounded",
+    "causal",
     "conv",
     "made_inverse",
     "per_value",

@@ -2,6 +2,7 @@
 
 from .discrete import DiscreteVAE
 from .gaussians import Gaussians, kl_to_standard_normal, log_normal
+from .iaf_vae import IAFVAE
 from .inference import (
     best_outputs,
     encoder_outputs,
@@ -42,6 +43,7 @@ from .tuned import (
 )
 
 __all__ = [
+    "IAFVAE",
     "VAE",
     "AggregatedPosterior",
     "Codes",

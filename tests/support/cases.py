@@ -239,6 +239,15 @@ FLOWS = {
     ),
     "flow++": Case(flowpp, shape=PICTURE),
     "flow++, affine": Case(lambda: flowpp(components=0), shape=PICTURE),
+    "tarflow": Case(
+        lambda: (
+            flows.tarflow(PICTURE, 2, 3, 8, 2, 2, preprocess=Compose()).flow
+        ),
+        shape=PICTURE,
+    ),
+    "patches, reversed, context": Case(
+        lambda: flows.PatchMAF((1, 4, 2), 1, 4, 1, 2, True, 3), (3,), (1, 4, 2)
+    ),
     "wavenet": Case(lambda: CausalMAF(small_wavenet()), shape=(6,)),
     "wavenet, context": Case(lambda: CausalMAF(small_wavenet(2)), (2, 3), (6,)),
     "student": Case(
