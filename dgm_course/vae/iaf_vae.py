@@ -20,51 +20,20 @@ from ..likelihoods import DiscretizedLogistics, Likelihood
 from ..limits import at_least
 from ..nn import bounded
 from ..nn.residual import normed
+from ..pixel.pixelcnn import masked
 from .model import Parts
 
 # largest log-scale of a latent variable
 bounded_scale = partial(bounded, bound=5.0)
 
 
-class RasterConv(nn.Conv2d):
-    """A 3x3 convolution that sees what comes before, row by row.
-
-    At its own place, an output of group g sees the inputs of groups up to g:
-    a picture of Z channels is put in order place after place, and at each
-    place channel after channel.
-
-    Args:
-        inputs: Channels of the input, a multiple of ``groups``.
-        outputs: Channels of the output, a multiple of ``groups``.
-        groups: Number Z of channels that stand one after the other.
-        strict: An output does not see its own group either.
-    """
-
-    mask: Tensor
-
-    def __init__(
-        self, inputs: int, outputs: int, groups: int, strict: bool = False
-    ) -> None:
-        super().__init__(inputs, outputs, 3, padding=1)
-        of_input, of_output = (
-            torch.arange(n) * groups // n for n in (inputs, outputs)
-        )
-        mask = torch.zeros_like(self.weight)
-        mask[:, :, 0] = mask[:, :, 1, 0] = 1
-        before = of_input + strict <= of_output[:, None]
-        mask[:, :, 1, 1] = before.to(mask)
-        self.register_buffer("mask", mask, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
-        return F.conv2d(x, self.mask * self.weight, self.bias, padding=1)
-
-
 class IAFStep(nn.Module):
     """z' = (z - mean) exp(-s), mean and s from what comes before and context.
 
-    One pass of convolutions for all values; the Jacobian is triangular, with
-    exp(-s) on its diagonal (section 4). Starts as the identity.
+    z is in order place after place, row by row, and at each place channel
+    after channel. One pass of masked convolutions serves all values; the
+    Jacobian is triangular, with exp(-s) on its diagonal (section 4). Starts as
+    the identity.
 
     Args:
         latents: Channels Z of z.
@@ -74,10 +43,10 @@ class IAFStep(nn.Module):
 
     def __init__(self, latents: int, hidden: int) -> None:
         super().__init__()
-        self.first = RasterConv(latents, hidden, latents, strict=True)
-        self.last = RasterConv(hidden, 2 * latents, latents)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.first = masked("A", latents, hidden, 3, latents)
+        self.last = masked("B", hidden, 2 * latents, 3, latents)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return z' and s, both (B, Z, H, W); -s sums to ladj.
@@ -87,7 +56,7 @@ class IAFStep(nn.Module):
             context: (B, hidden, H, W), seen everywhere.
         """
         raw = self.last(F.elu(self.first(z) + context))
-        mean, raw = raw.unflatten(1, (-1, 2)).unbind(2)
+        mean, raw = raw.chunk(2, dim=1)
         s = bounded_scale(raw)
         return (z - mean) * (-s).exp(), s
 
