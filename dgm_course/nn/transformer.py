@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +11,14 @@ from torch import Tensor, nn
 # query, key and value, (..., heads, T, channels per head), to what was found
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# each place attends to itself and to all before it
-causal = partial(F.scaled_dot_product_attention, is_causal=True)
+
+def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Each place attends to itself and to all before it.
+
+    Args:
+        query: (..., heads, T, channels per head), as key and value.
+    """
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
 class Memory:
@@ -75,7 +80,7 @@ class TransformerBlock(nn.Module):
 
         Args:
             x: (B, T, width).
-            attend: Who sees whom: :data:`causal`, or a :class:`Memory`.
+            attend: Who sees whom: :func:`causal`, or a :class:`Memory`.
         """
         # (3, B, heads, T, channels per head)
         parts = self.inputs(self.norm(x)).unflatten(-1, (3, self.heads, -1))

@@ -2,7 +2,7 @@
 
 from .discrete import DiscreteVAE
 from .gaussians import Gaussians, kl_to_standard_normal, log_normal
-from .iaf_vae import IAFVAE
+from .iaf_vae import IAFVAE, IAFStep, LatentLayer
 from .inference import (
     best_outputs,
     encoder_outputs,
@@ -53,6 +53,8 @@ __all__ = [
     "Gaps",
     "GaussianMixture",
     "Gaussians",
+    "IAFStep",
+    "LatentLayer",
     "MixtureOfGaussians",
     "Objective",
     "Parts",

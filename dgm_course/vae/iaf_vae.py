@@ -61,7 +61,7 @@ class IAFStep(nn.Module):
         return (z - mean) * (-s).exp(), s
 
 
-class Told(NamedTuple):
+class _Told(NamedTuple):
     """What the way up tells a layer of x: mean, raw log-scale, context."""
 
     mean: Tensor
@@ -69,7 +69,7 @@ class Told(NamedTuple):
     context: Tensor
 
 
-class Layer(nn.Module):
+class LatentLayer(nn.Module):
     """Residual blocks on the way up and on the way down, with a z between.
 
     Up, from the picture: what the posterior is told of x. Down, from the top:
@@ -98,17 +98,17 @@ class Layer(nn.Module):
         self.down_last = normed(channels + latents, channels, zero=True)
         self.iaf = IAFStep(latents, channels)
 
-    def up(self, h: Tensor) -> tuple[Tensor, Told]:
+    def up(self, h: Tensor) -> tuple[Tensor, _Told]:
         """Take h of the layer below; return h and what is told of x."""
         h = F.avg_pool2d(h, 2) if self.halve else h
         raw = self.up_first(F.elu(h))
         mean, scale, context, *inner = raw.split(self.sizes_up, 1)
         if self.up_last is not None:
             h = h + self.up_last(F.elu(inner[0]))
-        return h, Told(mean, scale, context)
+        return h, _Told(mean, scale, context)
 
     def down(
-        self, h: Tensor, told: Told | None, temperature: float = 1.0
+        self, h: Tensor, told: _Told | None, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Take h of the layer above, draw z, and return h below.
 
@@ -186,7 +186,7 @@ DiscretizedLogistics` with one component for None.
         self.likelihood, self.shape = likelihood, tuple(shape)
         self.enter = nn.Conv2d(count, channels, 4, stride=2, padding=1)
         self.layers: Any = nn.ModuleList(
-            Layer(
+            LatentLayer(
                 channels,
                 latents,
                 halve=i > 0 and i % blocks == 0,
@@ -235,7 +235,7 @@ DiscretizedLogistics` with one component for None.
             h, _ = layer.down(h, None, temperature)
         return self.likelihood.sample(self.exit(F.elu(h)))
 
-    def _up(self, x: Tensor) -> list[Told]:
+    def _up(self, x: Tensor) -> list[_Told]:
         if x.shape[1:] != self.shape:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; this model expects (B, "
@@ -249,7 +249,7 @@ DiscretizedLogistics` with one component for None.
             found.append(told)
         return found
 
-    def _down(self, x: Tensor, told: list[Told]) -> Parts:
+    def _down(self, x: Tensor, told: list[_Told]) -> Parts:
         h, kls = self.top.expand(len(x), -1, -1, -1), []
         for layer, one in zip(reversed(self.layers), reversed(told)):
             h, kl = layer.down(h, one)
