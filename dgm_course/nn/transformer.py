@@ -16,7 +16,9 @@ def causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Each place attends to itself and to all before it.
 
     Args:
-        query: (..., heads, T, channels per head), as key and value.
+        query: (..., heads, T, channels per head).
+        key: Of the same shape.
+        value: Of the same shape.
     """
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
