@@ -14,14 +14,18 @@ from .metrics import (
     mig_gaps,
     mutual_information,
 )
+from .tcvae import Decomposition, TCObjective, decompose, weighted_log_q
 
 __all__ = [
     "DCI",
+    "Decomposition",
+    "TCObjective",
     "alive",
     "all_scores",
     "beta_vae_score",
     "concentration",
     "dci",
+    "decompose",
     "factor_entropy",
     "factor_vae_score",
     "ideal",
@@ -31,4 +35,5 @@ __all__ = [
     "permuted",
     "rotated",
     "unrelated",
+    "weighted_log_q",
 ]

@@ -42,6 +42,9 @@ class Recipe:
             is kept.
         seeds: Seeds of weights, batches and noise. The first one's model is
             kept; the card carries the scores of all.
+        versus: Name of a recipe that was trained before, with the same seeds:
+            the card also carries how much each metric is above that recipe's,
+            seed by seed.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Recipe:
     evaluate_full: Callable[[Any], Metrics] | None = None
     ship: bool = True
     seeds: tuple[int, ...] = (0,)
+    versus: str | None = None
 
 
 @cache

@@ -16,6 +16,7 @@ from ..history import History
 from ..profile import current_profile
 from ..training import fit
 from .card import Card
+from .measures import paired
 from .recipe import Metrics, Recipe, all_recipes
 from .recipe import recipe as recipe_of
 from .store import HERE, as_stored, load, results, save_weights
@@ -181,9 +182,30 @@ def _with_another_seed(recipe, out, model, card, history: History) -> Card:
         ]
         for name, metric in _judge(recipe, model).items()
     }
-    card = replace(card, over_seeds=over)
+    found = card.metrics | _above(recipe, out, card.metrics, over)
+    card = replace(card, metrics=found, over_seeds=over)
     card.write(out / "cards" / f"{recipe.name}.json")
     return card
+
+
+def _above(recipe: Recipe, folder: Path, metrics: Metrics, over) -> Metrics:
+    """How much each metric is above that of ``recipe.versus``, over seeds.
+
+    The standard error is that of the differences between models of the same
+    seed. Where the other card, or one of its seeds, is not there, nothing is
+    said.
+    """
+    other = recipe.versus
+    if other is None or not (folder / "cards" / f"{other}.json").exists():
+        return {}
+    theirs, found = card_of(other, folder).over_seeds, {}
+    for name, values in over.items():
+        before = theirs.get(name, [])[: len(values)]
+        if len(before) == len(values):
+            found[f"{name}, less that of {other}, over seeds"] = paired(
+                torch.tensor(values), torch.tensor(before), metrics[name].unit
+            )
+    return found
 
 
 def _judge(recipe: Recipe, model: Any) -> Metrics:
@@ -217,6 +239,7 @@ def evaluate(name: str, folder: Path = HERE) -> Card:
     metrics = measure(recipe_of(name), model, full)
     # the weights of other seeds are not kept: no new metric of theirs
     over = {k: v for k, v in card.over_seeds.items() if k in metrics}
+    metrics |= _above(recipe_of(name), folder, metrics, over)
     card = replace(card, metrics=metrics, over_seeds=over)
     card.write(folder / "cards" / f"{name}.json")
     return card

@@ -247,6 +247,37 @@ def test_several_seeds_and_their_spread(smoke, tmp_path, capsys, monkeypatch):
     assert again.over_seeds["train"] == card.over_seeds["train"]
 
 
+def test_a_card_tells_how_much_it_is_above_another(
+    smoke, tmp_path, monkeypatch
+):
+    """Seed by seed; one seed is too few for a standard error."""
+    base = dataclasses.replace(smoke, seeds=(3, 4, 5))
+    better = dataclasses.replace(
+        base,
+        name="magic_made",
+        versus=smoke.name,
+        seeds=(3, 4),
+        evaluate=lambda m: {
+            k: v._replace(mean=v.mean + i)
+            for i, (k, v) in enumerate(smoke.evaluate(m).items())
+        },
+    )
+    monkeypatch.setitem(zoo.all_recipes(), "magic_made", better)
+    kw = dict(device="cpu", progress=False)
+    alone = zoo.train(better, tmp_path, **kw)
+    assert set(alone.metrics) == set(alone.over_seeds)
+    zoo.train(base, tmp_path, **kw)
+    card = zoo.train(better, tmp_path, **kw)
+    assert zoo.card("magic_made", tmp_path).metrics == card.metrics
+    for i, name in enumerate(alone.metrics):
+        above = card.metrics[f"{name}, less that of {smoke.name}, over seeds"]
+        assert above.mean == pytest.approx(i, abs=1e-5) and above.n == 2
+        assert above.se == pytest.approx(0, abs=1e-5)
+        assert above.unit == card.metrics[name].unit
+    again = zoo.evaluate("magic_made", tmp_path)
+    assert set(again.metrics) == set(card.metrics)
+
+
 def test_seeds_share_one_budget_and_resume(smoke, tmp_path):
     several = dataclasses.replace(smoke, seeds=(3, 4))
     kw = dict(device="cpu", resume=True, progress=False)
