@@ -1,6 +1,21 @@
 """Autoregressive models of pictures, one file for each model of Table 1."""
 
 from .base import PixelModel
-from .pixelcnn import MaskedConv, PixelCNN
+from .gated import GatedLayer, GatedPixelCNN
+from .pixelcnn import MaskedConv, PixelCNN, Residual
+from .pixelcnnpp import Path, PixelCNNPP
+from .sampling import CausalNet, Half, Stream
 
-__all__ = ["MaskedConv", "PixelCNN", "PixelModel"]
+__all__ = [
+    "CausalNet",
+    "GatedLayer",
+    "GatedPixelCNN",
+    "Half",
+    "MaskedConv",
+    "Path",
+    "PixelCNN",
+    "PixelCNNPP",
+    "PixelModel",
+    "Residual",
+    "Stream",
+]

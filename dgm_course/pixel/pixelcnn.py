@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..limits import at_least
+from .sampling import CausalNet, check_labels
 
 
 class MaskedConv(nn.Conv2d):
@@ -25,9 +26,10 @@ class MaskedConv(nn.Conv2d):
         kind: "A" for the layer that sees the picture, "B" for all others.
         inputs: Channels of the input.
         outputs: Channels of the output.
-        width: Width of the kernel, odd.
+        width: Width of the kernel that is meant, odd; the place is its middle.
         height: Height of the kernel; row ``height - 1`` is that of the place.
         colours: Number C of channels of a picture.
+        kept: Columns of it that there are, from the left; all by default.
 
     Shape:
         (B, inputs, H + height - 1, W + width - 1), padded by `masked`, to
@@ -44,9 +46,10 @@ class MaskedConv(nn.Conv2d):
         width: int,
         height: int,
         colours: int,
+        kept: int | None = None,
     ) -> None:
-        super().__init__(inputs, outputs, (height, width))
-        mask = torch.ones(outputs, inputs, height, width)
+        super().__init__(inputs, outputs, (height, kept or width))
+        mask = torch.ones_like(self.weight)
         middle = width // 2
         mask[:, :, -1, middle + 1 :] = 0
         mask[:, :, -1, middle] = sees(kind, inputs, outputs, colours)
@@ -119,7 +122,7 @@ class Residual(nn.Module):
         return x + self.layers(x)
 
 
-class PixelCNN(nn.Module):
+class PixelCNN(CausalNet):
     """One mask "A", then residual blocks with mask "B" (table 1).
 
     It has a blind spot: what lies above and far enough to the right is never
@@ -168,15 +171,15 @@ class PixelCNN(nn.Module):
             layers += [nn.ReLU(), masked("B", inputs, width, 1, colours)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, y: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return the parameters of all conditionals; there is no context.
+    def rows(self, y, context):
+        """Nothing: all layers look above and to the left at once.
 
         Raises:
-            ValueError: If a context is given.
+            ValueError: If a context is given; there is none.
         """
-        if context is not None:
-            raise ValueError(
-                f"context has shape {tuple(context.shape)}; this network "
-                "takes none"
-            )
+        check_labels(context, len(y), 0)
+        return ()
+
+    def columns(self, y, rows, context):
+        """Run all layers."""
         return self.layers(y)

@@ -50,7 +50,7 @@ def test_docstrings_parse(name, capsys):
         assert capsys.readouterr().err == "", f"{name}.{thing}"
 
 
-ROOMS = ["flows", "nn", "vae", "wavenet", "data", "zoo"]
+ROOMS = ["flows", "nn", "pixel", "vae", "wavenet", "data", "zoo"]
 
 
 def classes(module):
@@ -85,7 +85,7 @@ def test_the_page_lists_what_chapters_import():
         assert package or name in MODULES, f"list {name} in book/api.md"
 
 
-@pytest.mark.parametrize("room", ["flows", "vae", "wavenet"])
+@pytest.mark.parametrize("room", ["flows", "pixel", "vae", "wavenet"])
 def test_a_room_exports_the_classes_of_its_files(room):
     """A model that `__init__` forgets would be found by nobody."""
     package = importlib.import_module(f"dgm_course.{room}")

@@ -1,41 +1,13 @@
 """What holds for every model of pictures."""
 
-import itertools
-
 import pytest
 import torch
-from support.pixel import MODELS
+from support.pixel import MODELS, sight
 
 from dgm_course import verify
 from dgm_course.pixel import PixelModel
 
 each = pytest.mark.parametrize("name", MODELS)
-
-
-def sight(model, context=None, pictures=6):
-    """How strongly each conditional depends on each sub-pixel.
-
-    Returns:
-        (C, H, W, C, H, W): of the conditional, then of the sub-pixel; summed
-        over some pictures, as a ReLU may be dead for one. For a joint
-        likelihood all conditionals of a pixel are one.
-    """
-    shape = model.shape
-    y = torch.randn(pictures, *shape, dtype=torch.float64, requires_grad=True)
-    found = model.conditionals(y, context)
-    if model.likelihood.joint:
-        found = found[:, :, None].expand(-1, -1, shape[0], -1, -1)
-    else:
-        found = found.unflatten(1, (-1, shape[0]))
-    rows = []
-    for place in itertools.product(*map(range, shape)):
-        total = 0.0
-        # one parameter after the other: their gradients may cancel
-        for one in found[(slice(None), slice(None), *place)].unbind(1):
-            (slope,) = torch.autograd.grad(one.sum(), y, retain_graph=True)
-            total = total + slope.abs().sum(0)
-        rows.append(total)
-    return torch.stack(rows).view(*shape, *shape)
 
 
 @each

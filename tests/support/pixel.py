@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from dgm_course.likelihoods import Categorical, DiscretizedLogistics
-from dgm_course.pixel import PixelCNN, PixelModel
+from dgm_course.likelihoods import (
+    Categorical,
+    ColourLogistics,
+    DiscretizedLogistics,
+)
+from dgm_course.pixel import (
+    GatedPixelCNN,
+    PixelCNN,
+    PixelCNNPP,
+    PixelModel,
+)
 
 from . import randomize
 
@@ -35,6 +45,17 @@ def logistics(net, **options):
     return build
 
 
+def colours(net, **options):
+    """A model with mixtures of two logistics over whole pixels."""
+
+    def build(shape, levels):
+        likelihood = ColourLogistics(shape[0], levels, 2)
+        outputs = likelihood.width(shape[0])
+        return PixelModel(net(shape[0], outputs, **options), likelihood, shape)
+
+    return build
+
+
 @dataclass(frozen=True)
 class Pixel:
     """How to build a model, and what holds for it.
@@ -51,7 +72,7 @@ class Pixel:
     blind: bool = False
     classes: int = 0
     shape: tuple[int, int, int] = (2, 4, 4)
-    std: float = 0.3
+    std: float = 0.5
 
     def draw(self, shape=None, levels=5):
         """A random model in float64."""
@@ -67,9 +88,40 @@ class Pixel:
         return torch.randint(self.classes, (n,), generator=generator)
 
 
-SMALL = {"hidden": 4, "blocks": 2, "last": 4}
+SMALL = {"hidden": 4, "blocks": 2, "last": 8}
 MODELS = {
     "PixelCNN": Pixel(categorical(PixelCNN, first=3, **SMALL), blind=True),
     "PixelCNN, wide": Pixel(categorical(PixelCNN, first=7, **SMALL)),
     "PixelCNN, logistics": Pixel(logistics(PixelCNN, first=7, **SMALL)),
+    "Gated PixelCNN": Pixel(categorical(GatedPixelCNN, first=3, **SMALL)),
+    "Gated PixelCNN, given a label": Pixel(
+        categorical(GatedPixelCNN, first=5, classes=3, **SMALL), classes=3
+    ),
+    "PixelCNN++": Pixel(colours(PixelCNNPP, channels=3, blocks=1, depth=2)),
 }
+
+
+def sight(model, context=None, pictures=6):
+    """How strongly each conditional depends on each sub-pixel.
+
+    Returns:
+        (C, H, W, C, H, W): of the conditional, then of the sub-pixel; summed
+        over some pictures, as a ReLU may be dead for one. For a joint
+        likelihood all conditionals of a pixel are one.
+    """
+    shape = model.shape
+    y = torch.randn(pictures, *shape, dtype=torch.float64, requires_grad=True)
+    found = model.conditionals(y, context)
+    if model.likelihood.joint:
+        found = found[:, :, None].expand(-1, -1, shape[0], -1, -1)
+    else:
+        found = found.unflatten(1, (-1, shape[0]))
+    rows = []
+    for place in itertools.product(*map(range, shape)):
+        total = 0.0
+        # one parameter after the other: their gradients may cancel
+        for one in found[(slice(None), slice(None), *place)].unbind(1):
+            (slope,) = torch.autograd.grad(one.sum(), y, retain_graph=True)
+            total = total + slope.abs().sum(0)
+        rows.append(total)
+    return torch.stack(rows).view(*shape, *shape)
