@@ -3,6 +3,7 @@
 from . import made_inverse
 from .amortized import Amortized
 from .attention import SelfAttention
+from .borrowed import Borrowed
 from .conv import ConvNet, conv
 from .made import MADE, MaskedLinear
 from .mlp import MLP
@@ -14,6 +15,7 @@ __all__ = [
     "MADE",
     "MLP",
     "Amortized",
+    "Borrowed",
     "ConvNet",
     "GatedNet",
     "GatedResidual",

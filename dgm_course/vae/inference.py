@@ -8,13 +8,11 @@ weights of a flow are those that were trained (Cremer, Li and Duvenaud, 2018).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from .model import VAE
-from .tuned import Gaps, log_joint
+from .tuned import Gaps, both_bounds, descend, log_joint
 
 
 @torch.no_grad()
@@ -51,7 +49,6 @@ def output_weights(model: VAE, x: Tensor, h: Tensor, k: int) -> Tensor:
     return torch.stack([model._log_weights(x, h) for _ in range(k)], 1)
 
 
-@torch.enable_grad()
 def tune_outputs(
     model: VAE,
     x: Tensor,
@@ -75,14 +72,12 @@ def tune_outputs(
         The tuned outputs, (n, posterior.inputs).
     """
     h = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([h], lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     x = x.repeat(samples, *[1] * (x.ndim - 1))
-    for _ in range(steps):
-        loss = -model._log_weights(x, h.repeat(samples, 1)).sum() / samples
-        (h.grad,) = torch.autograd.grad(loss, [h])
-        optimizer.step()
-        schedule.step()
+
+    def loss() -> Tensor:
+        return -model._log_weights(x, h.repeat(samples, 1)).sum() / samples
+
+    descend([h], loss, steps, lr)
     return h.detach()
 
 
@@ -128,11 +123,11 @@ def posterior_gaps(
         k: Codes per object and bound.
         steps: Updates from each start.
     """
-    bounds = []
+    bounds: list[Tensor] = []
     for h in (
         encoder_outputs(model, x),
         best_outputs(model, x, candidates, steps),
     ):
         weights = output_weights(model, x, h, k)
-        bounds += [weights.mean(1), weights.logsumexp(1) - math.log(k)]
+        bounds += both_bounds(weights)
     return Gaps(*bounds)

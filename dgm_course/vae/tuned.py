@@ -13,6 +13,7 @@ amortization gap, which a better encoder can.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -127,7 +128,36 @@ def log_weights(model: VAE, x: Tensor, codes: Codes, k: int) -> Tensor:
     return torch.stack(rows, 1)
 
 
+def both_bounds(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The ELBO and the importance-weighted bound from log-weights (n, k).
+
+    Both are (n,), in nats.
+    """
+    k = weights.shape[1]
+    return weights.mean(1), weights.logsumexp(1) - math.log(k)
+
+
 @torch.enable_grad()
+def descend(
+    free: list[Tensor], loss: Callable[[], Tensor], steps: int, lr: float
+) -> None:
+    """Minimize over tensors alone: no weight of a model gets a gradient.
+
+    Args:
+        free: Leaf tensors, changed in place.
+        loss: A scalar of them.
+        steps: Updates of Adam, whose step size falls to 0 along a cosine.
+        lr: Its step size at the start.
+    """
+    optimizer = torch.optim.Adam(free, lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        for part, grad in zip(free, torch.autograd.grad(loss(), free)):
+            part.grad = grad
+        optimizer.step()
+        schedule.step()
+
+
 def tune(
     model: VAE,
     x: Tensor,
@@ -150,19 +180,17 @@ def tune(
         The tuned Gaussians.
     """
     mean, log_std = (part.clone().requires_grad_() for part in start)
-    optimizer = torch.optim.Adam([mean, log_std], lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     x = x.repeat(samples, *[1] * (x.ndim - 1))
-    for _ in range(steps):
+
+    def loss() -> Tensor:
         noise = mean.new_empty(samples, *mean.shape).normal_()
         z = (mean + log_std.exp() * noise).flatten(0, 1)
         log_p = model.likelihood.log_prob(x, model.decoder(z))
         log_p = (log_p + model.prior.log_prob(z)).view(samples, -1).mean(0)
         # -E log q is log_std.sum(1), up to a constant
-        loss = -(log_p + log_std.sum(1)).sum()
-        mean.grad, log_std.grad = torch.autograd.grad(loss, [mean, log_std])
-        optimizer.step()
-        schedule.step()
+        return -(log_p + log_std.sum(1)).sum()
+
+    descend([mean, log_std], loss, steps, lr)
     return Codes(mean.detach(), log_std.detach())
 
 
@@ -207,11 +235,11 @@ def gaps(
         k: Codes per object and bound.
         steps: Updates from each start.
     """
-    bounds = []
+    bounds: list[Tensor] = []
     for codes in (
         encode_all(model, x),
         best_codes(model, x, candidates, steps),
     ):
         weights = log_weights(model, x, codes, k)
-        bounds += [weights.mean(1), weights.logsumexp(1) - math.log(k)]
+        bounds += both_bounds(weights)
     return Gaps(*bounds)

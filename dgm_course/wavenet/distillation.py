@@ -6,11 +6,12 @@ draws a sound, the teacher judges it; both are run once, and in parallel.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from ..likelihoods import DiscretizedLogistics
+from ..nn import Borrowed
 from . import spectra
 from .student import Student
 from .teacher import Teacher
@@ -108,17 +109,12 @@ class Distillation(nn.Module):
     def __init__(self, student: Student, teacher: Teacher) -> None:
         super().__init__()
         self.student = student
-        # inside a tuple the teacher is no submodule
-        self._teacher = (teacher.eval().requires_grad_(False),)
+        self._teacher = Borrowed(teacher)
 
     @property
     def teacher(self) -> Teacher:
         """The teacher."""
-        return self._teacher[0]
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._teacher[0]._apply(fn, recurse)  # follows the student to a device
-        return super()._apply(fn, recurse)
+        return self._teacher.network
 
     def divergence(
         self,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...flows import AffineCoupling, Compose, Planar, Sylvester, maf
+from ...nn import Borrowed
 from ...vae import (
     VAE,
     DiagonalGaussian,
@@ -36,27 +37,6 @@ from ..store import load
 
 BASE = "mnist_vae_10"
 CONTEXT, STEPS, HIDDEN = 64, 4, (64, 64)
-
-
-class Borrowed(nn.Module):
-    """A trained network that is used, not owned: neither trained nor stored.
-
-    Args:
-        network: A network whose weights stand elsewhere.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        # inside a tuple the network is no submodule
-        self._network = (network.eval().requires_grad_(False),)
-
-    def _apply(self, fn, recurse=True):
-        self._network[0]._apply(fn, recurse)  # follows to a device
-        return super()._apply(fn, recurse)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Apply the network."""
-        return self._network[0](*inputs)
 
 
 def around(posterior: Posterior, prior: Prior | None = None) -> VAE:

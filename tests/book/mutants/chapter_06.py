@@ -1,5 +1,7 @@
 """Mutants of the chapter on WaveNet and Parallel WaveNet."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 
@@ -326,7 +328,7 @@ def let_the_teacher_learn(monkeypatch):
     def wrong(self, student, teacher):
         torch.nn.Module.__init__(self)
         self.student, self.learning = student, teacher
-        self._teacher = (teacher,)
+        self._teacher = SimpleNamespace(network=teacher)
 
     monkeypatch.setattr(wavenet.Distillation, "__init__", wrong)
 
