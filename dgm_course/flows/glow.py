@@ -19,7 +19,7 @@ from ..nn import ConvNet
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import Affine, ScaleShift
 from .coupling import Channels, Coupling
-from .layers import Logit
+from .layers import Logit, per_channel
 from .multiscale import MultiScale, Squeeze
 
 
@@ -53,19 +53,15 @@ class ActNorm(Flow):
         """Shift, then scale."""
         if self.training and not self._asked:
             self._initialize(x)
-        shift, log_scale = self._like(x)
+        shift, log_scale = per_channel(x, self.shift, self.log_scale)
         ladj = self.log_scale.sum() * x[0, 0].numel()
         return (x + shift) * log_scale.exp(), ladj.expand(x.shape[0])
 
     def inverse(self, z, context=None):
         """Scale back, then shift back; this never sets them."""
-        shift, log_scale = self._like(z)
+        shift, log_scale = per_channel(z, self.shift, self.log_scale)
         ladj = -self.log_scale.sum() * z[0, 0].numel()
         return z * (-log_scale).exp() - shift, ladj.expand(z.shape[0])
-
-    def _like(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (-1, *[1] * (x.ndim - 2))
-        return self.shift.view(shape), self.log_scale.view(shape)
 
     @torch.no_grad()
     def _initialize(self, x: Tensor) -> None:

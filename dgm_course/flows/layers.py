@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from .base import Flow
 
 
+def per_channel(x: Tensor, *vectors: Tensor) -> list[Tensor]:
+    """View vectors (C,) so that they act on the channels of x (B, C, ...)."""
+    shape = (-1, *[1] * (x.ndim - 2))
+    return [vector.view(shape) for vector in vectors]
+
+
 class Permutation(Flow):
     """Reorder the columns of x: ``z[:, i] = x[:, order[i]]``, ladj = 0.
 

@@ -16,7 +16,7 @@ from ..nn import MLP, ConvNet
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import ScaleShift
 from .coupling import Channels, Coupling, Halves, PackedCheckerboard
-from .layers import ElementwiseAffine, Logit, Permutation
+from .layers import ElementwiseAffine, Logit, Permutation, per_channel
 from .multiscale import MultiScale, Squeeze
 
 
@@ -110,22 +110,17 @@ class BatchNorm(Flow):
             with torch.no_grad():
                 self.mean.lerp_(mean, self.momentum)
                 self.variance.lerp_(variance, self.momentum)
-        mean, log_std = self._like(x, mean, variance)
+        log_std = 0.5 * (variance + self.eps).log()
+        mean, log_std = per_channel(x, mean, log_std)
         ladj = -log_std.sum() * x[0, 0].numel()
         return (x - mean) * (-log_std).exp(), ladj.expand(x.shape[0])
 
     def inverse(self, z, context=None):
         """Multiply by the standard deviation, add the mean: the averages."""
-        mean, log_std = self._like(z, self.mean, self.variance)
+        log_std = 0.5 * (self.variance + self.eps).log()
+        mean, log_std = per_channel(z, self.mean, log_std)
         ladj = log_std.sum() * z[0, 0].numel()
         return z * log_std.exp() + mean, ladj.expand(z.shape[0])
-
-    def _like(
-        self, x: Tensor, mean: Tensor, variance: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        shape = (-1, *[1] * (x.ndim - 2))
-        log_std = 0.5 * (variance + self.eps).log()
-        return mean.view(shape), log_std.view(shape)
 
 
 def realnvp_pictures(

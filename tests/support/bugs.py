@@ -8,26 +8,25 @@ from dgm_course.likelihoods import Bernoulli
 from dgm_course.vae import discrete
 
 
+def negate(monkeypatch, flow, way):
+    """One way of a class of flows returns minus its log-determinant."""
+    right = getattr(flow, way)
+
+    def wrong(self, x, context=None):
+        value, ladj = right(self, x, context)
+        return value, -ladj
+
+    monkeypatch.setattr(flow, way, wrong)
+
+
 def forget_to_negate(monkeypatch):
     """The inverse returns the log-determinant of the forward map."""
-    inverse = flows.AffineCoupling.inverse
-
-    def wrong(self, z, context=None):
-        x, ladj = inverse(self, z, context)
-        return x, -ladj
-
-    monkeypatch.setattr(flows.AffineCoupling, "inverse", wrong)
+    negate(monkeypatch, flows.AffineCoupling, "inverse")
 
 
 def flip_scaling(monkeypatch):
     """The elementwise scaling returns minus its log-determinant."""
-    forward = flows.ElementwiseAffine.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.ElementwiseAffine, "forward", wrong)
+    negate(monkeypatch, flows.ElementwiseAffine, "forward")
 
 
 def swap_kl(monkeypatch):
@@ -101,13 +100,7 @@ def add_log_q(monkeypatch):
 
 def flip_maf(monkeypatch):
     """MAF's forward returns minus its log-determinant."""
-    forward = flows.MAF.forward
-
-    def wrong(self, x, context=None):
-        z, ladj = forward(self, x, context)
-        return z, -ladj
-
-    monkeypatch.setattr(flows.MAF, "forward", wrong)
+    negate(monkeypatch, flows.MAF, "forward")
 
 
 def permute_twice(monkeypatch):
