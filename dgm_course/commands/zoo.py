@@ -15,12 +15,15 @@ def add(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train models of the zoo")
-    train.add_argument("names", nargs="*", metavar="NAME")
+    train.add_argument(
+        "names", nargs="*", metavar="NAME", help="a model, or the group table1"
+    )
     train.add_argument("--chapter", type=int, help="all models of a chapter")
     train.add_argument(
         "--all",
         action="store_true",
-        help="every model, in slices of --minutes; what is finished is kept",
+        help="every model, in slices of --minutes, as for a group; what is "
+        "finished is kept",
     )
     train.add_argument(
         "--profile", choices=["smoke", "read", "full"], help="how much"
@@ -45,7 +48,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.profile:
         os.environ["DGM_PROFILE"] = options.profile
-    if options.all:
+    if options.all or set(options.names) & set(zoo.GROUPS):
         return _train_all(options)
     # under torchrun one process speaks for all
     say = print if os.environ.get("RANK", "0") == "0" else _say_nothing
@@ -74,15 +77,20 @@ def _train_all(options: argparse.Namespace) -> int:
 
     from .. import zoo
 
-    if options.names or options.chapter is not None or options.seed is not None:
+    what = "--all" if options.all else options.names[0]
+    more = options.names if options.all else options.names[1:]
+    if more or options.chapter is not None or options.seed is not None:
         raise ValueError(
-            "--all trains every model with the seeds of its recipe; give "
+            f"{what} trains its models with the seeds of their recipes; give "
             "--minutes, --profile, --device and --out only"
         )
     if options.minutes is None:
-        raise ValueError("--all works in slices; give --minutes of one slice")
+        raise ValueError(f"{what} works in slices; give --minutes of one slice")
+    among = None if options.all else zoo.group(what)
     failed, folder = False, Path(options.out)
-    for recipe, found in zoo.train_all(folder, options.minutes, options.device):
+    for recipe, found in zoo.train_all(
+        folder, options.minutes, options.device, among
+    ):
         print(f"{recipe.name}: {recipe.summary}")
         if isinstance(found, Exception):
             print(f"dgm: {found}", file=sys.stderr)

@@ -58,7 +58,9 @@ class PixelModel(nn.Module):
         """
         self.check(x)
         self.likelihood.check(x)
-        parameters = self.conditionals(self.scaled(x), context)
+        y = self.scaled(x)
+        # a network may compute in bfloat16, whose steps are as wide as levels
+        parameters = self.conditionals(y, context).to(y.dtype)
         return self.likelihood.log_prob(x, parameters)
 
     def conditionals(self, y: Tensor, context: Tensor | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,10 @@ def train(
 
 
 def train_all(
-    out: Path, minutes: float, device: str | None = None
+    out: Path,
+    minutes: float,
+    device: str | None = None,
+    among: Iterable[Recipe] | None = None,
 ) -> Iterator[tuple[Recipe, Card | Exception]]:
     """Train every recipe in the current profile, in slices.
 
@@ -104,6 +107,7 @@ def train_all(
         out: As in :func:`train`.
         minutes: Length of a slice.
         device: As in :func:`train`.
+        among: Train these alone; None for all.
 
     Yields:
         The recipe with its card after each slice, or with the error that
@@ -115,7 +119,8 @@ def train_all(
     if not minutes > 0:
         raise ValueError(f"minutes = {minutes}: a slice has a length above 0")
     here = {name for name, _ in results()}
-    left = sorted(all_recipes().values(), key=lambda r: r.name in here)
+    chosen = all_recipes().values() if among is None else among
+    left = sorted(chosen, key=lambda r: r.name in here)
     left = [recipe for recipe in left if not _is_finished(recipe, out)]
     while left:
         again = []

@@ -351,11 +351,38 @@ def test_all_on_the_command_line(three, tmp_path, capsys):
     for wrong, told in (
         ([], "give --minutes of one slice"),
         (["--minutes", "0"], "a length above 0"),
-        (["--minutes", "1", "--seed", "3"], "the seeds of its recipe"),
-        (["--minutes", "1", "new"], "--all trains every model"),
+        (["--minutes", "1", "--seed", "3"], "the seeds of their recipes"),
+        (["--minutes", "1", "new"], "--all trains its models"),
     ):
         assert main([*words, *wrong]) == 1
         assert told in capsys.readouterr().err
+
+
+def test_a_group_on_the_command_line(three, tmp_path, capsys, monkeypatch):
+    """Its models alone are trained, and what is finished is left alone."""
+    monkeypatch.setitem(zoo.GROUPS, "pair", {"A": "new", "B": "magic_gaussian"})
+    words = ["train", "pair", "--out", str(tmp_path), "--device", "cpu"]
+    for expected in (["new", "magic_gaussian"], []):
+        assert main([*words, "--minutes", "1"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        names = [one.split(":")[0] for one in lines if one[0] != " "]
+        assert names == expected
+    assert main(words) == 1
+    assert "pair works in slices" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no group 'triple'"):
+        zoo.group("triple")
+
+
+def test_rows_of_table_1_are_alike():
+    """Parameters within 20 percent of Flow++'s, as many pictures seen."""
+    flowpp = zoo.card("fashion_flowpp").parameters
+    published = zoo.published("image_likelihoods")["rows"]
+    assert set(zoo.TABLE1) - set(published) <= {"TarFlow"}
+    for recipe in zoo.group("table1"):
+        size = sum(p.numel() for p in recipe.build().parameters())
+        assert abs(size / flowpp - 1) <= 0.2, recipe.name
+        seen = recipe.steps["full"] * recipe.options["batch_size"]
+        assert seen == 12_800, recipe.name
 
 
 def test_a_negative_budget_keeps_the_old_card(trained, smoke):

@@ -9,10 +9,10 @@ from torch import nn
 
 from ... import data
 from ...dequantization import Dequantized
-from ...flows import tarflow
+from ...flows import realnvp_pictures, tarflow
 from ...vae import IAFVAE, Objective
 from ..recipe import Recipe
-from .pictures import GREY, evaluate, images, judge
+from .pictures import GREY, evaluate, images, judge, model, small_glow
 
 
 def dequantized_tarflow() -> nn.Module:
@@ -42,6 +42,23 @@ COMMON: dict[str, Any] = {
     "options": OPTIONS,
 }
 RECIPES = [
+    # of chapter 2, with as many parameters and pictures as the other rows
+    Recipe(
+        name="fashion_realnvp_row",
+        summary="RealNVP, two scales of 76 channels",
+        split="Fashion-MNIST train, uniform dequantization",
+        build=partial(
+            model, partial(realnvp_pictures, scales=2, hidden=76), GREY, False
+        ),
+        **COMMON | {"options": OPTIONS | {"bf16": True}},
+    ),
+    Recipe(
+        name="fashion_glow_row",
+        summary="Glow, two levels of 4 steps",
+        split="Fashion-MNIST train, uniform dequantization",
+        build=partial(model, small_glow, GREY, False),
+        **COMMON | {"options": OPTIONS | {"bf16": True}},
+    ),
     Recipe(
         name="fashion_tarflow",
         summary="TarFlow, 8 transformers over patches of 4x4",
