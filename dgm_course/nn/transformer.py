@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -28,18 +28,26 @@ class Memory:
 
     With one memory for each block, a sequence that is made place after place
     costs one place of the network per step, and nothing is computed twice.
+
+    Args:
+        visible: For place t, the numbers of the places that it attends to;
+            None for itself and all before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, visible: Sequence[Tensor] | None = None) -> None:
+        self.visible = visible
         self.key: Tensor | None = None
         self.value: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Append the new place, (B, heads, 1, d), and attend to all."""
+        """Append the new place, (B, heads, 1, d), and attend."""
         if self.key is not None and self.value is not None:
             key = torch.cat([self.key, key], dim=-2)
             value = torch.cat([self.value, value], dim=-2)
         self.key, self.value = key, value
+        if self.visible is not None:
+            seen = self.visible[key.shape[-2] - 1]
+            key, value = (x.index_select(-2, seen) for x in (key, value))
         return F.scaled_dot_product_attention(query, key, value)
 
 

@@ -2,20 +2,27 @@
 
 from .base import PixelModel
 from .gated import GatedLayer, GatedPixelCNN
+from .image_transformer import Blocks, ImageTransformer
 from .pixelcnn import MaskedConv, PixelCNN, Residual
 from .pixelcnnpp import Path, PixelCNNPP
+from .places import ColourHead, OrderedModel, PlaceNet
 from .sampling import CausalNet, Half, Stream
 
 __all__ = [
+    "Blocks",
     "CausalNet",
+    "ColourHead",
     "GatedLayer",
     "GatedPixelCNN",
     "Half",
+    "ImageTransformer",
     "MaskedConv",
+    "OrderedModel",
     "Path",
     "PixelCNN",
     "PixelCNNPP",
     "PixelModel",
+    "PlaceNet",
     "Residual",
     "Stream",
 ]

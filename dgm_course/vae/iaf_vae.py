@@ -168,7 +168,7 @@ DiscretizedLogistics` with one component for None.
         shape: Sequence[int],
         levels: int = 2,
         blocks: int = 2,
-        channels: int = 28,
+        channels: int = 32,
         latents: int = 4,
         likelihood: Likelihood | None = None,
     ) -> None:

@@ -1,0 +1,200 @@
+"""Networks that see places, and colours at the very end; and their order.
+
+Attention and recurrence look at a pixel as a whole: what they compute for a
+place sees all colours of earlier places. That a colour sees those before it,
+at its own place, is the task of the last two layers.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .base import PixelModel
+from .pixelcnn import masked
+
+# rows and columns of the places that are drawn together
+Group = tuple[list[int], list[int]]
+
+
+class ColourHead(nn.Module):
+    """From what is known of a place to the parameters of its colours.
+
+    Two layers 1x1; the masks "A" and "B" of PixelCNN let each colour see those
+    before it, in a hidden layer too.
+
+    Args:
+        colours: Channels C of a picture.
+        width: Channels of what is known.
+        outputs: Number of outputs, a multiple of C.
+
+    Shape:
+        h: (B, width, ...), y: (B, C, ...), to (B, outputs, ...).
+    """
+
+    def __init__(self, colours: int, width: int, outputs: int) -> None:
+        super().__init__()
+        hidden = width + -width % colours
+        self.known = nn.Conv2d(width, hidden, 1)
+        self.colours: Any = None
+        if colours > 1:
+            self.colours = masked("A", colours, hidden, 1, colours)
+        self.last = masked("B", hidden, outputs, 1, colours)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """Return the parameters of all colours of all places."""
+        h = self.known(h)
+        if self.colours is not None:
+            h = h + self.colours(y)
+        return self.last(F.elu(h))
+
+
+class PlaceNet(nn.Module, ABC):
+    """A network of two parts: ``places``, and a :class:`ColourHead`.
+
+    A network that remembers overrides :meth:`remember`, and is then sampled
+    from without computing anything twice.
+
+    Args:
+        head: The last two layers.
+    """
+
+    def __init__(self, head: ColourHead) -> None:
+        super().__init__()
+        self.head = head
+
+    @abstractmethod
+    def places(self, y: Tensor) -> Tensor:
+        """Return what each place may know: (B, C, H, W) to (B, width, H, W).
+
+        It sees the places before it, and not its own.
+        """
+
+    def remember(self, y: Tensor) -> Callable[[int, int], Tensor] | None:
+        """Return :meth:`places` for one place after the other.
+
+        Args:
+            y: Pictures that are filled in: before a place is asked for, all
+                places before it.
+
+        Returns:
+            A function from row and column to (B, width, 1, 1).
+        """
+        return None
+
+    def forward(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map pictures (B, C, H, W) to parameters (B, P, H, W).
+
+        Raises:
+            ValueError: If a context is given; there is none.
+        """
+        self.check(context)
+        return self.head(self.places(y), y)
+
+    def stream(
+        self, y: Tensor, context: Tensor | None = None
+    ) -> Callable[[int, int], Tensor]:
+        """Return what gives the parameters of one place after another.
+
+        Args:
+            y: Pictures that are filled in, see :meth:`remember`.
+            context: None.
+        """
+        self.check(context)
+        place = self.remember(y) or self._forgetful(y)
+        last: tuple[int, int] = (-1, -1)
+        known = y
+
+        def at(i: int, j: int) -> Tensor:
+            nonlocal last, known
+            if (i, j) != last:  # else another colour of the same place
+                known, last = place(i, j), (i, j)
+            return self.head(known, y[:, :, i : i + 1, j : j + 1])
+
+        return at
+
+    @staticmethod
+    def check(context: Tensor | None) -> None:
+        """Refuse a context."""
+        if context is not None:
+            raise ValueError(
+                f"context has shape {tuple(context.shape)}; this network "
+                "takes none"
+            )
+
+    def _forgetful(self, y: Tensor) -> Callable[[int, int], Tensor]:
+        return lambda i, j: self.places(y)[:, :, i : i + 1, j : j + 1]
+
+
+class OrderedModel(PixelModel):
+    """A model whose network says in which order places are drawn.
+
+    Args:
+        net: Besides what :class:`~dgm_course.pixel.PixelModel` asks for,
+            ``net.groups(height, width)`` returns the groups of places in their
+            order, and ``net.stream(y, context)`` a function from the first
+            place of a group to its parameters, (B, P, n, 1), given that y
+            holds all groups before it.
+        likelihood: As there, with independent channels.
+        shape: As there.
+
+    Raises:
+        ValueError: If the likelihood is joint.
+    """
+
+    def order(self):
+        """Group after group, and in each colour by colour."""
+        channels, *size = self.shape
+        steps = torch.zeros(size, dtype=torch.long)
+        for k, (rows, columns) in enumerate(self.net.groups(*size)):
+            steps[rows, columns] = k
+        return channels * steps + torch.arange(channels)[:, None, None]
+
+    @torch.no_grad()
+    def complete(
+        self,
+        x,
+        rows,
+        context=None,
+        temperature=1.0,
+        cached=True,
+        progress=False,
+    ):
+        """Draw pictures; no rows can be kept, since places follow later.
+
+        Raises:
+            ValueError: If x has another shape, or rows are to be kept.
+        """
+        self.check(x)
+        channels, height, width = x.shape[1:]
+        if not 0 <= rows <= height:
+            raise ValueError(f"rows = {rows}; expected 0, ..., {height}")
+        if rows:
+            raise ValueError(
+                f"rows = {rows}: this model does not draw row by row, and "
+                "cannot complete a picture; expected 0"
+            )
+        x = x.clone()
+        y = torch.zeros_like(self.scaled(x))
+        at = self.net.stream(y, context) if cached else None
+        quiet = not progress or os.environ.get("DGM_STATIC") == "1"
+        groups = self.net.groups(height, width)
+        for row, column in tqdm(groups, disable=quiet):
+            for c in range(channels):
+                if at is None:
+                    found = self.conditionals(y, context)
+                    found = found[:, :, row, column][..., None]
+                else:
+                    found = at(row[0], column[0])
+                own = found.unflatten(1, (-1, channels))[:, :, c]
+                drawn = self.likelihood.sample(own, temperature)
+                x[:, c, row, column] = drawn[:, 0, :, 0]
+                y[:, c, row, column] = self.scaled(drawn)[:, 0, :, 0]
+        return x
