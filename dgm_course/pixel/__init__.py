@@ -7,8 +7,17 @@ from .pixelcnn import MaskedConv, PixelCNN, Residual
 from .pixelcnnpp import Path, PixelCNNPP
 from .places import ColourHead, OrderedModel, PlaceNet
 from .sampling import CausalNet, Half, Stream
+from .snail import (
+    AttentionBlock,
+    AttentiveStream,
+    PixelSNAIL,
+    Seen,
+    Surroundings,
+)
 
 __all__ = [
+    "AttentionBlock",
+    "AttentiveStream",
     "Blocks",
     "CausalNet",
     "ColourHead",
@@ -22,7 +31,10 @@ __all__ = [
     "PixelCNN",
     "PixelCNNPP",
     "PixelModel",
+    "PixelSNAIL",
     "PlaceNet",
     "Residual",
+    "Seen",
     "Stream",
+    "Surroundings",
 ]

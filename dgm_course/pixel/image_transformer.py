@@ -7,7 +7,6 @@ Parmar, Vaswani, Uszkoreit, Kaiser, Shazeer, Ku and Tran, "Image Transformer",
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -173,15 +172,15 @@ class ImageTransformer(PlaceNet):
 
     def places(self, y):
         """Run the blocks on all places."""
-        size = y.shape[2:]
-        layout = self.layout(*size, y.device)
+        height, width = y.shape[2:]
+        layout = self.layout(height, width, y.device)
         order = layout.order()
-        late = F.pad(y.flatten(2)[:, :, order[:-1]], (1, 0))
+        late = delayed(y.flatten(2)[:, :, order])
         h = self.enter(late.transpose(1, 2)) + self._positions(y)[order]
         h = h[:, order.argsort()]
         for block in self.blocks:
             h = block(h, partial(local, blocks=layout))
-        return self.norm(h).transpose(1, 2).unflatten(2, size)
+        return self.norm(h).transpose(1, 2).unflatten(2, (height, width))
 
     def remember(self, y):
         """Keep keys and values of all places."""
@@ -228,6 +227,11 @@ class ImageTransformer(PlaceNet):
         rows = waves(height)[:, None].expand(-1, width, -1)
         columns = waves(width).expand(height, -1, -1)
         return torch.cat([rows, columns], 2).flatten(0, 1)
+
+
+def delayed(x: Tensor) -> Tensor:
+    """Give each place what the one before it holds: (B, C, T) to the same."""
+    return F.pad(x[:, :, :-1], (1, 0))
 
 
 def local(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks) -> Tensor:

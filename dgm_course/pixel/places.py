@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from .base import PixelModel
 from .pixelcnn import masked
+from .sampling import check_labels
 
 # rows and columns of the places that are drawn together
 Group = tuple[list[int], list[int]]
@@ -95,7 +96,7 @@ class PlaceNet(nn.Module, ABC):
         Raises:
             ValueError: If a context is given; there is none.
         """
-        self.check(context)
+        check_labels(context, len(y), 0)
         return self.head(self.places(y), y)
 
     def stream(
@@ -107,7 +108,7 @@ class PlaceNet(nn.Module, ABC):
             y: Pictures that are filled in, see :meth:`remember`.
             context: None.
         """
-        self.check(context)
+        check_labels(context, len(y), 0)
         place = self.remember(y) or self._forgetful(y)
         last: tuple[int, int] = (-1, -1)
         known = y
@@ -119,15 +120,6 @@ class PlaceNet(nn.Module, ABC):
             return self.head(known, y[:, :, i : i + 1, j : j + 1])
 
         return at
-
-    @staticmethod
-    def check(context: Tensor | None) -> None:
-        """Refuse a context."""
-        if context is not None:
-            raise ValueError(
-                f"context has shape {tuple(context.shape)}; this network "
-                "takes none"
-            )
 
     def _forgetful(self, y: Tensor) -> Callable[[int, int], Tensor]:
         return lambda i, j: self.places(y)[:, :, i : i + 1, j : j + 1]

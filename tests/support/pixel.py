@@ -15,9 +15,12 @@ from dgm_course.likelihoods import (
 )
 from dgm_course.pixel import (
     GatedPixelCNN,
+    ImageTransformer,
+    OrderedModel,
     PixelCNN,
     PixelCNNPP,
     PixelModel,
+    PixelSNAIL,
 )
 
 from . import randomize
@@ -56,6 +59,19 @@ def colours(net, **options):
     return build
 
 
+def ordered(net, **options):
+    """A model with a softmax over levels, and an order of its own."""
+
+    def build(shape, levels):
+        likelihood = Categorical(levels)
+        outputs = likelihood.width(shape[0])
+        return OrderedModel(
+            net(shape[0], outputs, **options), likelihood, shape
+        )
+
+    return build
+
+
 @dataclass(frozen=True)
 class Pixel:
     """How to build a model, and what holds for it.
@@ -88,6 +104,7 @@ class Pixel:
         return torch.randint(self.classes, (n,), generator=generator)
 
 
+TRANSFORMER = {"width": 8, "layers": 2, "heads": 2}
 SMALL = {"hidden": 4, "blocks": 2, "last": 8}
 MODELS = {
     "PixelCNN": Pixel(categorical(PixelCNN, first=3, **SMALL), blind=True),
@@ -98,6 +115,19 @@ MODELS = {
         categorical(GatedPixelCNN, first=5, classes=3, **SMALL), classes=3
     ),
     "PixelCNN++": Pixel(colours(PixelCNNPP, channels=3, blocks=1, depth=2)),
+    "Image Transformer, 1-D": Pixel(
+        categorical(ImageTransformer, query=3, memory=13, **TRANSFORMER)
+    ),
+    "Image Transformer, 1-D, short": Pixel(
+        categorical(ImageTransformer, query=3, memory=2, **TRANSFORMER),
+        blind=True,
+    ),
+    "Image Transformer, 2-D": Pixel(
+        ordered(ImageTransformer, query=(2, 3), memory=(2, 3), **TRANSFORMER)
+    ),
+    "PixelSNAIL": Pixel(
+        colours(PixelSNAIL, channels=4, keys=3, blocks=2, residuals=1)
+    ),
 }
 
 
