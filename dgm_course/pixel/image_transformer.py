@@ -256,7 +256,7 @@ def local(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks) -> Tensor:
         cut(query, blocks.queries),
         cut(key, blocks.memory),
         cut(value, blocks.memory),
-        attn_mask=blocks.seen,
+        attn_mask=blocks.seen[None],
     )
     found = found.flatten(1, 2).index_select(1, blocks.key)
     return found.unflatten(0, query.shape[:2])

@@ -182,7 +182,7 @@ class _SurroundingsHere(nn.Module):
         if stream.whole:
             self.places = coordinates(y)
             return self.whole(y)
-        i, j = stream.row, stream.column
+        i, j = stream.place(1)
         width = stream.y.shape[-1]
         before = i * width + j - 1
         late = torch.zeros_like(y)
@@ -205,7 +205,8 @@ class _SeenSoFar(nn.Module):
         if stream.whole:
             self.key, self.value = as_sequence(key), as_sequence(value)
             return self.whole(query, key, value)
-        t = stream.row * stream.y.shape[-1] + stream.column
+        i, j = stream.place(1)
+        t = i * stream.y.shape[-1] + j
         # a place that is asked for twice is written twice
         self.key[:, 0, t] = key[..., 0, 0]
         self.value[:, 0, t] = value[..., 0, 0]

@@ -14,6 +14,8 @@ TABLE1 = {
     "PixelCNN": "fashion_pixelcnn",
     "Gated PixelCNN": "fashion_gated_pixelcnn",
     "PixelCNN++": "fashion_pixelcnnpp",
+    "Image Transformer": "fashion_image_transformer",
+    "PixelSNAIL": "fashion_pixelsnail",
     "TarFlow": "fashion_tarflow",
 }
 GROUPS = {"table1": TABLE1}

@@ -17,10 +17,18 @@ from ... import data
 from ...likelihoods import (
     Categorical,
     ColourLogistics,
+    DiscretizedLogistics,
     Likelihood,
     bits_per_dim,
 )
-from ...pixel import GatedPixelCNN, PixelCNN, PixelCNNPP, PixelModel
+from ...pixel import (
+    GatedPixelCNN,
+    ImageTransformer,
+    PixelCNN,
+    PixelCNNPP,
+    PixelModel,
+    PixelSNAIL,
+)
 from ..measures import metric
 from ..recipe import Metrics, Recipe
 from .pictures import COLOUR, GREY, SETS, Set
@@ -28,12 +36,25 @@ from .pictures import COLOUR, GREY, SETS, Set
 Shape = tuple[int, int, int]
 # net(colours, outputs) is one of the networks of dgm_course.pixel
 Net = Callable[[int, int], nn.Module]
-BATCH, STEPS = 16, 800
+STEPS = 800
+ROW_OPTIONS = {
+    "lr": 5e-3,
+    "warmup": 50,
+    "cosine": True,
+    "clip": 1000.0,
+    "batch_size": 16,
+    "bf16": True,
+}
 
 
 def softmax(colours: int) -> Likelihood:
     """256 levels, each with its own probability."""
     return Categorical(256)
+
+
+def logistics(colours: int) -> Likelihood:
+    """A mixture of 10 logistics for each value."""
+    return DiscretizedLogistics()
 
 
 def model(
@@ -93,14 +114,7 @@ def row(
         "build": partial(model, net, likelihood, GREY),
         "evaluate": partial(judge, f"test, bundled {bundled}", False),
         "steps": {"smoke": 2, "read": 20, "full": STEPS},
-        "options": {
-            "lr": 5e-3,
-            "warmup": 50,
-            "cosine": True,
-            "clip": 1000.0,
-            "batch_size": BATCH,
-            "bf16": True,
-        },
+        "options": ROW_OPTIONS,
     }
     return Recipe(
         name=name,
@@ -154,6 +168,20 @@ RECIPES = [
         # 12,800 pictures are not seen often enough to be learned by heart
         partial(PixelCNNPP, channels=22, dropout=0.0),
         ColourLogistics,
+    ),
+    row(
+        "fashion_pixelsnail",
+        "PixelSNAIL, 2 attentions, 10 logistics",
+        PixelSNAIL,
+        ColourLogistics,
+    ),
+    row(
+        "fashion_image_transformer",
+        "Image Transformer, 4 layers, blocks of 2 rows, 10 logistics",
+        partial(ImageTransformer, query=56, memory=56),
+        logistics,
+        # attention is slower in bfloat16
+        options=ROW_OPTIONS | {"bf16": False},
     ),
     # as many parameters as the PixelCNN of Amsterdam's tutorial 12 has
     row(
