@@ -7,6 +7,7 @@ from importlib import reload
 import numpy as np
 import pytest
 import torch
+from support.pixel import MODELS as PICTURES
 
 from dgm_course import coding, flows
 from dgm_course.coding import codecs, stack
@@ -172,3 +173,22 @@ def test_without_constriction_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "constriction", None)
     with pytest.raises(ImportError, match="pip install"):
         reload(stack)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_costs_its_likelihood(name):
+    case = PICTURES[name]
+    model = case.draw()
+    context = case.context(1)
+    codec = coding.Pixels(model, context)
+    torch.manual_seed(0)
+    known = None if context is None else context.expand(5)
+    x = model.sample(5, known).long()
+    archive = coding.compress(codec, x)
+    assert torch.equal(coding.decompress(codec, archive), x)
+    ideal = -model.log_prob(x, known).sum().item() / math.log(2)
+    # a symbol that is nearly certain still costs its rounding
+    assert abs(archive.bits - ideal) < 2 * WORD + x.numel() * 2**-10
+    if context is None:
+        again = coding.compress(model, x)
+        assert again.words.tolist() == archive.words.tolist()

@@ -17,10 +17,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .codecs import Autoregressive, Codec, codec
+from .codecs import Autoregressive, Codec, Pixels, codec
 from .stack import Stack
 
-__all__ = ["Archive", "Autoregressive", "Codec", "compress", "decompress"]
+__all__ = [
+    "Archive",
+    "Autoregressive",
+    "Codec",
+    "Pixels",
+    "compress",
+    "decompress",
+]
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def compress(model: Any, x: Tensor, seed: int = 0) -> Archive:
     """Write a batch of objects.
 
     Args:
-        model: A VAE, a Dequantized flow, or a codec such as
+        model: A VAE, a Dequantized flow, a PixelModel, or a codec such as
             :class:`Autoregressive`.
         x: Integers (B, ...).
         seed: Of the random bits that bits back begins with.

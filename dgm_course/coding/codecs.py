@@ -23,6 +23,7 @@ from torch import Tensor
 from ..dequantization import Dequantized, Uniform
 from ..flows import StandardNormal
 from ..likelihoods import Bernoulli
+from ..pixel import PixelModel
 from ..vae import VAE
 from ..vae.posteriors import DiagonalGaussian
 from .local import LocalBitsBack
@@ -83,6 +84,80 @@ class Autoregressive(Codec):
         known = torch.where(torch.arange(len(symbols)) < i, symbols, 0)
         logits = self.logits(known.view(1, *self.shape))
         return logits[0, i].double().softmax(0).numpy()
+
+
+class Pixels(Codec):
+    """A model of pictures: sub-pixel by sub-pixel, in the order of drawing.
+
+    Args:
+        model: The model.
+        context: What it is conditioned on, (1, ...); who reads has to know
+            it, too.
+        shape: Shape of a picture, if it is not that of the model's samples.
+    """
+
+    def __init__(
+        self,
+        model: PixelModel,
+        context: Tensor | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        self.model = copy.deepcopy(model).double().cpu().eval()
+        self.context, self.shape = context, shape or model.shape
+
+    def push(self, stack, x):
+        """Write the sub-pixels from last to first."""
+        symbols: list[Tensor] = []
+        rows: list[np.ndarray] = []
+
+        def note(p: np.ndarray, known: Tensor) -> Tensor:
+            rows.append(p)
+            symbols.append(known.clone())
+            return symbols[-1]
+
+        self._walk(x, note)
+        stack.push_categorical(torch.cat(symbols).numpy(), np.concatenate(rows))
+
+    def pop(self, stack):
+        """Read the sub-pixels in their order."""
+        x = torch.zeros(1, *self.shape, dtype=torch.int64)
+        self._walk(x, lambda p, _: torch.from_numpy(stack.pop_categorical(p)))
+        return x
+
+    @torch.no_grad()
+    def _walk(
+        self, x: Tensor, read: Callable[[np.ndarray, Tensor], Tensor]
+    ) -> None:
+        """Fill x with what ``read(probabilities, values of x)`` returns."""
+        y = torch.zeros(x.shape, dtype=torch.float64)
+        for place, parameters in self.model.steps(y, context=self.context):
+            here = x[place].clone()
+            if self.model.likelihood.joint:  # one colour after the other
+                for c in range(here.shape[1]):
+                    p = self._given(here, parameters, c)
+                    here[:, c] = read(p, here[:, c].flatten()).view(1, 1, 1)
+            else:
+                p = self._each(here.numel(), parameters)
+                here = read(p, here.flatten()).view(here.shape)
+            x[place] = here
+            y[place] = self.model.scaled(here)
+
+    def _each(self, count: int, parameters: Tensor) -> np.ndarray:
+        """Probabilities of the levels of independent values, (count, L)."""
+        levels = self.model.likelihood.levels
+        each = parameters.reshape(-1, count).T.repeat_interleave(levels, 0)
+        every = torch.arange(levels).repeat(count)[:, None]
+        log_p = self.model.likelihood.log_prob(every, each)
+        return log_p.exp().view(count, levels).numpy()
+
+    def _given(self, x: Tensor, parameters: Tensor, c: int) -> np.ndarray:
+        """Probabilities of colour c, given those before it, (1, L)."""
+        levels = self.model.likelihood.levels
+        every = x.expand(levels, -1, -1, -1).clone()
+        every[:, c, 0, 0] = torch.arange(levels)
+        each = parameters.expand(levels, -1, -1, -1)
+        log_p = self.model.likelihood.joints(every, each)[:, c, 0, 0]
+        return log_p.softmax(0).numpy()[None]
 
 
 class BitsBack(Codec):
@@ -197,7 +272,8 @@ def codec(model: Any, shape: Sequence[int]) -> Codec:
 
     Args:
         model: A :class:`~dgm_course.vae.VAE`, a
-            :class:`~dgm_course.dequantization.Dequantized` flow, or a codec.
+            :class:`~dgm_course.dequantization.Dequantized` flow, a
+            :class:`~dgm_course.pixel.PixelModel`, or a codec.
         shape: Shape of one object.
 
     Raises:
@@ -207,13 +283,19 @@ def codec(model: Any, shape: Sequence[int]) -> Codec:
         return model
     raise TypeError(
         f"no codec is known for a {type(model).__name__}; expected a VAE, a "
-        "Dequantized flow, or a Codec such as Autoregressive(logits, shape)"
+        "Dequantized flow, a PixelModel, or a Codec such as "
+        "Autoregressive(logits, shape)"
     )
 
 
 @codec.register
 def _(model: VAE, shape):
     return BitsBack(model)
+
+
+@codec.register
+def _(model: PixelModel, shape):
+    return Pixels(model, shape=shape)
 
 
 @codec.register

@@ -73,13 +73,26 @@ class ColourLogistics(Likelihood):
         """Log-probability in nats, (B,)."""
         self.check(x)
         self.check_shape(x, parameters)
+        return self.total(self.joints(x, parameters)[:, -1], x)
+
+    def joints(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Return the log-probability of colours 1 to c of each pixel.
+
+        Args:
+            x: (B, C, ...).
+            parameters: (B, width(C), ...).
+
+        Returns:
+            (B, C, ...); the differences of neighbours are those of c, given
+            the colours before it.
+        """
         log_weight, mean, s, a = self.split(parameters)
         y = 2 * x.to(mean.dtype) / (self.levels - 1) - 1
         means = [
             self.shifted(mean, a, y, colour) for colour in range(self.colours)
         ]
-        log_p = log_mass(x, torch.stack(means, 2), s, self.levels).sum(2)
-        return self.total((log_weight + log_p).logsumexp(0), x)
+        log_p = log_mass(x, torch.stack(means, 2), s, self.levels)
+        return (log_weight[:, :, None] + log_p.cumsum(2)).logsumexp(0)
 
     def mean(self, parameters):
         """Return the expected level of a grey pixel, (B, 1, ...).

@@ -1,6 +1,6 @@
 """Autoregressive models of pictures, one file for each model of Table 1."""
 
-from .base import PixelModel
+from .base import PixelModel, Step
 from .gated import GatedLayer, GatedPixelCNN
 from .image_transformer import Blocks, ImageTransformer
 from .pixelcnn import MaskedConv, PixelCNN, Residual
@@ -35,6 +35,7 @@ __all__ = [
     "PlaceNet",
     "Residual",
     "Seen",
+    "Step",
     "Stream",
     "Surroundings",
 ]

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..likelihoods import Likelihood
+
+
+class Step(NamedTuple):
+    """What is drawn at once.
+
+    Attributes:
+        place: Index into pictures (n, C, H, W).
+        parameters: Of the likelihood of what stands there.
+    """
+
+    place: Any
+    parameters: Tensor
 
 
 class PixelModel(nn.Module):
@@ -19,7 +32,7 @@ class PixelModel(nn.Module):
     channel by channel. A network gives the parameters of all conditionals in
     one pass, and each of them must see earlier sub-pixels alone.
 
-    A model with another order overrides :meth:`order`, and
+    A model with another order overrides :meth:`order` and :meth:`steps`, and
     :meth:`conditionals` where its parts differ.
 
     Args:
@@ -131,38 +144,60 @@ class PixelModel(nn.Module):
             ValueError: If x has another shape, or not so many rows.
         """
         self.check(x)
-        channels, height, width = x.shape[1:]
-        if not 0 <= rows <= height:
-            raise ValueError(f"rows = {rows}; expected 0, ..., {height}")
+        if not 0 <= rows <= x.shape[2]:
+            raise ValueError(f"rows = {rows}; expected 0, ..., {x.shape[2]}")
         x = x.clone()
         y = self.scaled(x)
         y[:, :, rows:] = 0  # nothing is known yet
+        for step in self.steps(y, rows, context, cached, progress):
+            drawn = self.likelihood.sample(step.parameters, temperature)
+            drawn = drawn.view(x[step.place].shape)
+            x[step.place] = drawn
+            y[step.place] = self.scaled(drawn)
+        return x
+
+    def steps(
+        self,
+        y: Tensor,
+        rows: int = 0,
+        context: Tensor | None = None,
+        cached: bool = True,
+        progress: bool = False,
+    ) -> Iterator[Step]:
+        """Go through the conditionals in their order.
+
+        Args:
+            y: (n, C, H, W). The caller fills in the place of a step before it
+                asks for the next.
+            rows: Number of rows that are known.
+            context: See :meth:`sample`, as for the others.
+            cached: See there.
+            progress: See there.
+        """
+        channels, height, width = y.shape[1:]
         streams = cached and hasattr(self.net, "stream")
-        if streams:
-            at = self.net.stream(y, context)
+        at = self.net.stream(y, context) if streams else None
         groups = [slice(c, c + 1) for c in range(channels)]
         if self.likelihood.joint:
             groups = [slice(None)]
         quiet = not progress or os.environ.get("DGM_STATIC") == "1"
         for i in tqdm(range(0 if streams else rows, height), disable=quiet):
             for j in range(width):
-                if i < rows:
+                if at and i < rows:
                     at(i, j)
                     continue
+                here = slice(i, i + 1), slice(j, j + 1)
                 for group in groups:
-                    if streams:
+                    if at:
                         found = at(i, j)
                     else:
                         found = self.conditionals(y, context)
-                        found = found[:, :, i : i + 1, j : j + 1]
+                        found = found[:, :, *here]
                     if not self.likelihood.joint:
                         # parameter after parameter, each for all channels
                         found = found.unflatten(1, (-1, channels))
                         found = found[:, :, group].flatten(1, 2)
-                    drawn = self.likelihood.sample(found, temperature)
-                    x[:, group, i, j] = drawn[..., 0, 0]
-                    y[:, group, i, j] = self.scaled(drawn)[..., 0, 0]
-        return x
+                    yield Step((slice(None), group, *here), found)
 
     def scaled(self, x: Tensor) -> Tensor:
         """Return levels as numbers in [-1, 1], in the dtype of the weights."""
