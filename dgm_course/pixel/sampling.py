@@ -128,7 +128,9 @@ class Stream:
         for name, child in module.named_children():
             self._remember(child)
             if isinstance(child, nn.ZeroPad2d):
-                setattr(module, name, _Memory(child, self))
+                looks = any(child.padding)  # else it sees its own place alone
+                memory = _Memory(child, self) if looks else nn.Identity()
+                setattr(module, name, memory)
             elif isinstance(child, Half):
                 setattr(module, name, _Held(child, self))
             elif isinstance(child, nn.Conv2d):
