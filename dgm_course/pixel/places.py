@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .base import PixelModel
+from .base import PixelModel, Step
 from .pixelcnn import masked
 from .sampling import check_labels
 
@@ -149,32 +149,18 @@ class OrderedModel(PixelModel):
             steps[rows, columns] = k
         return channels * steps + torch.arange(channels)[:, None, None]
 
-    @torch.no_grad()
-    def complete(
-        self,
-        x,
-        rows,
-        context=None,
-        temperature=1.0,
-        cached=True,
-        progress=False,
-    ):
-        """Draw pictures; no rows can be kept, since places follow later.
+    def steps(self, y, rows=0, context=None, cached=True, progress=False):
+        """Go through the groups; no rows can be kept, as places follow later.
 
         Raises:
-            ValueError: If x has another shape, or rows are to be kept.
+            ValueError: If rows are to be kept.
         """
-        self.check(x)
-        channels, height, width = x.shape[1:]
-        if not 0 <= rows <= height:
-            raise ValueError(f"rows = {rows}; expected 0, ..., {height}")
         if rows:
             raise ValueError(
                 f"rows = {rows}: this model does not draw row by row, and "
                 "cannot complete a picture; expected 0"
             )
-        x = x.clone()
-        y = torch.zeros_like(self.scaled(x))
+        channels, height, width = y.shape[1:]
         at = self.net.stream(y, context) if cached else None
         quiet = not progress or os.environ.get("DGM_STATIC") == "1"
         groups = self.net.groups(height, width)
@@ -186,7 +172,4 @@ class OrderedModel(PixelModel):
                 else:
                     found = at(row[0], column[0])
                 own = found.unflatten(1, (-1, channels))[:, :, c]
-                drawn = self.likelihood.sample(own, temperature)
-                x[:, c, row, column] = drawn[:, 0, :, 0]
-                y[:, c, row, column] = self.scaled(drawn)[:, 0, :, 0]
-        return x
+                yield Step((slice(None), slice(c, c + 1), row, column), own)
