@@ -3,8 +3,10 @@
 from .base import PixelModel, Step
 from .gated import GatedLayer, GatedPixelCNN
 from .image_transformer import Blocks, ImageTransformer
+from .multiscale import Corner, Multiscale
 from .pixelcnn import MaskedConv, PixelCNN, Residual
 from .pixelcnnpp import Path, PixelCNNPP
+from .pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from .places import ColourHead, OrderedModel, PlaceNet
 from .sampling import CausalNet, Half, Stream
 from .snail import (
@@ -21,19 +23,24 @@ __all__ = [
     "Blocks",
     "CausalNet",
     "ColourHead",
+    "Corner",
+    "DiagonalBiLSTM",
     "GatedLayer",
     "GatedPixelCNN",
     "Half",
     "ImageTransformer",
     "MaskedConv",
+    "Multiscale",
     "OrderedModel",
     "Path",
     "PixelCNN",
     "PixelCNNPP",
     "PixelModel",
+    "PixelRNN",
     "PixelSNAIL",
     "PlaceNet",
     "Residual",
+    "RowLSTM",
     "Seen",
     "Step",
     "Stream",

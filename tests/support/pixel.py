@@ -16,10 +16,12 @@ from dgm_course.likelihoods import (
 from dgm_course.pixel import (
     GatedPixelCNN,
     ImageTransformer,
+    Multiscale,
     OrderedModel,
     PixelCNN,
     PixelCNNPP,
     PixelModel,
+    PixelRNN,
     PixelSNAIL,
 )
 
@@ -127,6 +129,17 @@ MODELS = {
     ),
     "PixelSNAIL": Pixel(
         colours(PixelSNAIL, channels=4, keys=3, blocks=2, residuals=1)
+    ),
+    "Multiscale PixelCNN": Pixel(
+        ordered(Multiscale, channels=(3, 3), width=4, blocks=1),
+        blind=True,  # to other places of the same step, in an earlier colour
+    ),
+    "PixelRNN, rows": Pixel(
+        categorical(PixelRNN, hidden=4, layers=2, kind="row", first=3),
+        blind=True,
+    ),
+    "PixelRNN, diagonals": Pixel(
+        categorical(PixelRNN, hidden=4, layers=1, first=3)
     ),
 }
 

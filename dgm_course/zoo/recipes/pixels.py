@@ -24,9 +24,12 @@ from ...likelihoods import (
 from ...pixel import (
     GatedPixelCNN,
     ImageTransformer,
+    Multiscale,
+    OrderedModel,
     PixelCNN,
     PixelCNNPP,
     PixelModel,
+    PixelRNN,
     PixelSNAIL,
 )
 from ..measures import metric
@@ -58,12 +61,15 @@ def logistics(colours: int) -> Likelihood:
 
 
 def model(
-    net: Net, likelihood: Callable[[int], Likelihood], shape: Shape
+    net: Net,
+    likelihood: Callable[[int], Likelihood],
+    shape: Shape,
+    kind: type[PixelModel] = PixelModel,
 ) -> PixelModel:
     """A network with the outputs that a likelihood needs."""
     read_as = likelihood(shape[0])
     outputs = read_as.width(shape[0])
-    return PixelModel(net(shape[0], outputs), read_as, shape)
+    return kind(net(shape[0], outputs), read_as, shape)
 
 
 def rows(
@@ -182,6 +188,19 @@ RECIPES = [
         logistics,
         # attention is slower in bfloat16
         options=ROW_OPTIONS | {"bf16": False},
+    ),
+    row(
+        "fashion_pixelrnn",
+        "PixelRNN, 3 diagonal BiLSTMs of 44 channels",
+        PixelRNN,
+        # an LSTM adds to its cells many times
+        options=ROW_OPTIONS | {"bf16": False},
+    ),
+    row(
+        "fashion_multiscale_pixelcnn",
+        "Multiscale PixelCNN, 16 steps",
+        Multiscale,
+        build=partial(model, Multiscale, softmax, GREY, OrderedModel),
     ),
     # as many parameters as the PixelCNN of Amsterdam's tutorial 12 has
     row(
