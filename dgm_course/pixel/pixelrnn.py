@@ -171,9 +171,9 @@ class PixelRNN(PlaceNet):
         self,
         colours: int,
         outputs: int,
-        hidden: int = 44,
+        hidden: int = 48,
         layers: int = 3,
-        kind: str = "diagonal",
+        kind: str = "row",
         first: int = 7,
     ) -> None:
         at_least(1, colours=colours, hidden=hidden, layers=layers)

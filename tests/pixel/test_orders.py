@@ -163,6 +163,6 @@ def test_names_and_sizes_that_make_no_network_are_refused():
     with pytest.raises(ValueError, match="kind = 'column'"):
         PixelRNN(1, 4, kind="column")
     with pytest.raises(ValueError, match="hidden = 3: expected an even"):
-        PixelRNN(1, 4, hidden=3)
+        PixelRNN(1, 4, hidden=3, kind="diagonal")
     with pytest.raises(ValueError, match="blocks = 0"):
         Multiscale(1, 4, blocks=0)

@@ -135,11 +135,11 @@ MODELS = {
         blind=True,  # to other places of the same step, in an earlier colour
     ),
     "PixelRNN, rows": Pixel(
-        categorical(PixelRNN, hidden=4, layers=2, kind="row", first=3),
+        categorical(PixelRNN, hidden=4, layers=2, first=3),
         blind=True,
     ),
     "PixelRNN, diagonals": Pixel(
-        categorical(PixelRNN, hidden=4, layers=1, first=3)
+        categorical(PixelRNN, hidden=4, layers=1, kind="diagonal", first=3)
     ),
 }
 

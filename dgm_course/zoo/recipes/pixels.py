@@ -191,7 +191,7 @@ RECIPES = [
     ),
     row(
         "fashion_pixelrnn",
-        "PixelRNN, 3 diagonal BiLSTMs of 44 channels",
+        "PixelRNN, 3 Row LSTMs of 48 channels",
         PixelRNN,
         # an LSTM adds to its cells many times
         options=ROW_OPTIONS | {"bf16": False},
