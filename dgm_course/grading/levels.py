@@ -6,7 +6,7 @@ TRAINING = """
 def train(x, seed):
     torch.manual_seed(seed)
     model = {model}
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range({steps}):
         loss = -model.log_prob(x[torch.randint(len(x), (256,))]).mean()
         optimizer.zero_grad()
