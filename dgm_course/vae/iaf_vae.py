@@ -231,7 +231,7 @@ DiscretizedLogistics` with one component for None.
     def sample(self, n: int, temperature: float = 1.0) -> Tensor:
         """Draw n pictures, (n, C, H, W), with all priors at a temperature."""
         h = self.top.expand(n, -1, -1, -1)
-        for layer in reversed(self.layers):
+        for layer in self.layers[::-1]:
             h, _ = layer.down(h, None, temperature)
         return self.likelihood.sample(self.exit(F.elu(h)))
 
