@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +30,11 @@ class Memory:
     costs one place of the network per step, and nothing is computed twice.
 
     Args:
-        visible: For place t, the numbers of the places that it attends to;
-            None for itself and all before it.
+        visible: Which places a place attends to, (T, T); None for itself and
+            all before it.
     """
 
-    def __init__(self, visible: Sequence[Tensor] | None = None) -> None:
+    def __init__(self, visible: Tensor | None = None) -> None:
         self.visible = visible
         self.key: Tensor | None = None
         self.value: Tensor | None = None
@@ -45,10 +45,10 @@ class Memory:
             key = torch.cat([self.key, key], dim=-2)
             value = torch.cat([self.value, value], dim=-2)
         self.key, self.value = key, value
+        count, mask = key.shape[-2], None
         if self.visible is not None:
-            seen = self.visible[key.shape[-2] - 1]
-            key, value = (x.index_select(-2, seen) for x in (key, value))
-        return F.scaled_dot_product_attention(query, key, value)
+            mask = self.visible[count - 1 : count, :count]
+        return F.scaled_dot_product_attention(query, key, value, mask)
 
 
 class TransformerBlock(nn.Module):

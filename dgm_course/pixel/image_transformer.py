@@ -7,9 +7,11 @@ Parmar, Vaswani, Uszkoreit, Kaiser, Shazeer, Ku and Tran, "Image Transformer",
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ from .places import ColourHead, Group, PlaceNet
 class Blocks(NamedTuple):
     """Who attends to whom in a picture of T places, numbered row by row.
 
+    Tensors on a device, or NumPy arrays for the host, which plans a drawing.
+
     Attributes:
         key: Where in its block each place stands, ``block * Q + offset``; it
             grows in the order in which places are drawn, (T,).
@@ -30,18 +34,33 @@ class Blocks(NamedTuple):
         seen: Which of them each query attends to, (blocks, Q, M).
     """
 
-    key: Tensor
-    queries: Tensor
-    memory: Tensor
-    seen: Tensor
+    key: Any
+    queries: Any
+    memory: Any
+    seen: Any
 
-    def order(self) -> Tensor:
+    def order(self) -> Any:
         """Return the places in the order in which they are drawn, (T,)."""
         return self.key.argsort()
 
+    def visible(self) -> Tensor:
+        """Return who attends to whom, both in the order of drawing, (T, T).
+
+        Of tensors only.
+        """
+        order = self.order()
+        count = self.seen.new_zeros(*self.seen.shape[:2], len(order)).long()
+        places = self.memory[:, None].expand(self.seen.shape)
+        seen = count.scatter_add(2, places, self.seen.long()) > 0
+        return seen.flatten(0, 1)[self.key[order]][:, order]
+
 
 def blocks_1d(
-    height: int, width: int, query: int, memory: int, device: Any = None
+    height: int,
+    width: int,
+    query: int,
+    memory: int,
+    arange: Callable[..., Any] = np.arange,
 ) -> Blocks:
     """Cut the places, row by row, into blocks (figure 3, left).
 
@@ -50,12 +69,12 @@ def blocks_1d(
         width: Of the picture.
         query: Places Q of a block.
         memory: How many places before the block belong to its memory.
-        device: Where the tensors are made.
+        arange: Makes the tensors or arrays.
     """
-    key = torch.arange(height * width, device=device)
+    key = arange(height * width)
     start = key[::query, None]
-    queries = start + torch.arange(query, device=device)
-    reach = torch.arange(-memory, query, device=device)
+    queries = start + arange(query)
+    reach = arange(-memory, query)
     return _checked(key, queries, start + reach, start + reach >= 0)
 
 
@@ -64,7 +83,7 @@ def blocks_2d(
     width: int,
     query: tuple[int, int],
     memory: tuple[int, int],
-    device: Any = None,
+    arange: Callable[..., Any] = np.arange,
 ) -> Blocks:
     """Cut a picture into rectangles (figure 3, right).
 
@@ -76,40 +95,37 @@ def blocks_2d(
         query: Rows and columns of a block.
         memory: How many rows above it, and how many columns on either side,
             belong to its memory.
-        device: Where the tensors are made.
+        arange: Makes the tensors or arrays.
     """
-    arange = partial(torch.arange, device=device)
     (rows, columns), (above, beside) = query, memory
     across = -(-width // columns)  # blocks in a row
     i, j = arange(height)[:, None], arange(width)
     block = i // rows * across + j // columns
     key = block * rows * columns + i % rows * columns + j % columns
 
-    def places(up: int, aside: int) -> tuple[Tensor, Tensor]:
+    def places(up: int, aside: int) -> tuple[Any, Any]:
         """A block with its surroundings, and which of that is there."""
         top = arange(0, height, rows)[:, None, None, None]
         left = arange(0, width, columns)[:, None, None]
         i = top + arange(-up, rows)[:, None]
         j = left + arange(-aside, columns + aside)
         there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
-        index = i * width + j
-        return index.flatten(0, 1).flatten(1), there.flatten(0, 1).flatten(1)
+        size = (rows + up) * (columns + 2 * aside)
+        return (i * width + j).reshape(-1, size), there.reshape(-1, size)
 
-    return _checked(key.flatten(), places(0, 0)[0], *places(above, beside))
+    return _checked(key.reshape(-1), places(0, 0)[0], *places(above, beside))
 
 
-def _checked(
-    key: Tensor, queries: Tensor, memory: Tensor, there: Tensor
-) -> Blocks:
+def _checked(key: Any, queries: Any, memory: Any, there: Any) -> Blocks:
     """Add who sees whom: a place sees itself and what is drawn before it."""
     last = len(key) - 1
     there = there & (memory <= last)
-    queries, memory = queries.clamp(0, last), memory.clamp(0, last)
+    queries, memory = queries.clip(0, last), memory.clip(0, last)
     earlier = key[memory][:, None] <= key[queries][..., None]
     seen = there[:, None] & earlier
     # blocks may reach beyond the picture; what such a query finds is read by
     # nobody, but it has to be a number
-    seen = seen | ~seen.any(-1, keepdim=True)
+    seen = seen | ~seen.any(-1)[..., None]
     return Blocks(key, queries, memory, seen)
 
 
@@ -160,20 +176,27 @@ class ImageTransformer(PlaceNet):
         )
         self.norm = nn.LayerNorm(width)
 
-    def layout(self, height: int, width: int, device: Any = None) -> Blocks:
-        """Return who attends to whom."""
+    def layout(
+        self,
+        height: int,
+        width: int,
+        arange: Callable[..., Any] = np.arange,
+    ) -> Blocks:
+        """Return who attends to whom; see :func:`blocks_1d`."""
         make: Any = blocks_1d if isinstance(self.query, int) else blocks_2d
-        return make(height, width, self.query, self.memory, device)
+        return make(height, width, self.query, self.memory, arange)
 
     def groups(self, height: int, width: int) -> list[Group]:
         """Return the places in the order in which they are drawn."""
         order = self.layout(height, width).order().tolist()
-        return [([p // width], [p % width]) for p in order]
+        places = [divmod(p, width) for p in order]
+        return [(slice(i, i + 1), slice(j, j + 1)) for i, j in places]
 
     def places(self, y):
         """Run the blocks on all places."""
         height, width = y.shape[2:]
-        layout = self.layout(height, width, y.device)
+        arange = partial(torch.arange, device=y.device)
+        layout = self.layout(height, width, arange)
         order = layout.order()
         late = delayed(y.flatten(2)[:, :, order])
         h = self.enter(late.transpose(1, 2)) + self._positions(y)[order]
@@ -185,26 +208,21 @@ class ImageTransformer(PlaceNet):
     def remember(self, y):
         """Keep keys and values of all places."""
         height, width = y.shape[2:]
-        layout = self.layout(height, width, y.device)
-        order, positions = layout.order(), self._positions(y)
-        rank = order.argsort()
-        block, offset = (
-            f(layout.key[order], layout.queries.shape[1])
-            for f in (torch.floor_divide, torch.remainder)
-        )
-        visible = [
-            rank[layout.memory[b][layout.seen[b, o]]]
-            for b, o in zip(block, offset)
-        ]
+        arange = partial(torch.arange, device=y.device)
+        visible = self.layout(height, width, arange).visible()
         memories = [Memory(visible) for _ in self.blocks]
-        past = order.tolist()
+        positions = self._positions(y)
+        # the host plans in which order places come
+        order = self.layout(height, width).order()
+        past, number = order.tolist(), order.argsort().tolist()
 
         def place(i: int, j: int) -> Tensor:
             here = i * width + j
-            t = int(rank[here])
+            t = number[here]
             last = y.new_zeros(y.shape[:2])
             if t > 0:
-                last = y[:, :, past[t - 1] // width, past[t - 1] % width]
+                k, m = divmod(past[t - 1], width)
+                last = y[:, :, k, m]
             h = (self.enter(last) + positions[here])[:, None]
             for one, memory in zip(self.blocks, memories):
                 h = one(h, memory)

@@ -116,15 +116,7 @@ class Multiscale(nn.Module):
 
     def groups(self, height: int, width: int) -> list[Group]:
         """Return the groups of places that are drawn together, in order."""
-        found = []
-        for _, _, (rows, columns) in self._steps(height, width):
-            pairs = [
-                (i, j)
-                for i in range(height)[rows]
-                for j in range(width)[columns]
-            ]
-            found.append(([i for i, _ in pairs], [j for _, j in pairs]))
-        return found
+        return [there for _, _, there in self._steps(height, width)]
 
     def stream(
         self, y: Tensor, context: Tensor | None = None
@@ -143,7 +135,7 @@ class Multiscale(nn.Module):
         }
 
         def at(i: int, j: int) -> Tensor:
-            return self._corner(y, *steps[i, j]).flatten(2)[..., None]
+            return self._corner(y, *steps[i, j])
 
         return at
 

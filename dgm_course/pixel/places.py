@@ -22,7 +22,7 @@ from .pixelcnn import masked
 from .sampling import check_labels
 
 # rows and columns of the places that are drawn together
-Group = tuple[list[int], list[int]]
+Group = tuple[slice, slice]
 
 
 class ColourHead(nn.Module):
@@ -132,8 +132,8 @@ class OrderedModel(PixelModel):
         net: Besides what :class:`~dgm_course.pixel.PixelModel` asks for,
             ``net.groups(height, width)`` returns the groups of places in their
             order, and ``net.stream(y, context)`` a function from the first
-            place of a group to its parameters, (B, P, n, 1), given that y
-            holds all groups before it.
+            place of a group to its parameters, (B, P, rows, columns), given
+            that y holds all groups before it.
         likelihood: As there, with independent channels.
         shape: As there.
 
@@ -168,8 +168,8 @@ class OrderedModel(PixelModel):
             for c in range(channels):
                 if at is None:
                     found = self.conditionals(y, context)
-                    found = found[:, :, row, column][..., None]
+                    found = found[:, :, row, column]
                 else:
-                    found = at(row[0], column[0])
+                    found = at(row.start, column.start)
                 own = found.unflatten(1, (-1, channels))[:, :, c]
                 yield Step((slice(None), slice(c, c + 1), row, column), own)
