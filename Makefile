@@ -22,9 +22,10 @@ help:  ## show this list
 
 install: $(INSTALLED)  ## create .venv with the pinned requirements
 $(INSTALLED): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if \
-	  (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, this is \
-	  {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "Python 3.11 to 3.13 is needed, this is %d.%d: " % v + \
+	  "make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

@@ -8,13 +8,18 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .plots import image_tag, png
+from .plots import described, image_tag, png
 
 SCRIPT = """<script>(()=>{
 const root=document.getElementById("%(uid)s");
 const frames=%(frames)s,labels=%(labels)s;
 const [img,button,slider,label]=["img","button","input","output"]
   .map(tag=>root.querySelector(tag));
+const last=img.cloneNode(),ends=document.createElement("span");
+last.src=frames[frames.length-1];last.alt+=" "+labels[frames.length-1];
+ends.textContent=labels[0]+"; then "+labels[frames.length-1];
+for(const added of [ends,last]){added.className="dgm-print";
+  added.style.display="none";img.after(added)}
 let timer=null;
 const show=()=>{img.src=frames[slider.value];
   label.textContent=labels[slider.value];
@@ -46,7 +51,13 @@ class Player:
         self.alt = alt
         self.interval = interval
 
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        # who sees one picture only sees where the slider ends
+        text = f"{self.alt} Here {self.labels[-1]}."
+        return described(self.html(), self.frames[-1], text)
+
+    def html(self) -> str:
+        """Return the figure as a fragment of a page."""
         # the id depends on the frames alone: same output on every run
         digest = hashlib.sha256(b"".join(self.frames)).hexdigest()
         uid = f"player-{digest[:12]}"
@@ -65,8 +76,10 @@ class Player:
             '<button type="button" aria-label="Play or pause">&#9654;'
             '</button> <input type="range" min="0" '
             f'max="{len(tags) - 1}" value="0" aria-label="{name}" '
+            'data-lm-suppress-shortcuts="true" '  # JupyterLab takes arrows
             'style="width:min(20em,55%);vertical-align:middle"> '
-            f"<output>{html.escape(self.labels[0])}</output></div>{script}"
+            f'<output aria-live="off">{html.escape(self.labels[0])}</output>'
+            f"</div>{script}"
         )
 
 

@@ -100,15 +100,27 @@ def image_tag(data: bytes, alt: str, width: float | None = None) -> str:
     )
 
 
+def described(page: str, data: bytes, alt: str) -> dict[str, Any]:
+    """The same figure for readers of HTML, of pictures and of text alone.
+
+    Args:
+        page: HTML.
+        data: A PNG file.
+        alt: What the picture shows.
+    """
+    picture = base64.b64encode(data).decode()
+    return {"text/html": page, "image/png": picture, "text/plain": alt}
+
+
 class show:  # noqa: N801 - reads as a verb in a cell
     """Show a figure with its description, as the last line of a cell."""
 
     def __init__(self, figure: Any, alt: str) -> None:
-        width = 96 * figure.get_figwidth()
-        self._html = image_tag(png(figure), alt, width)
+        self.alt, self.data = alt, png(figure)
+        self._html = image_tag(self.data, alt, 96 * figure.get_figwidth())
 
-    def _repr_html_(self) -> str:
-        return self._html
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return described(self._html, self.data, self.alt)
 
 
 def image_grid(images: Any, columns: int = 10, title: str = "") -> Any:

@@ -1,5 +1,6 @@
 """Figures, shown source and sliders."""
 
+import base64
 import re
 import sys
 
@@ -18,9 +19,13 @@ def picture():
 
 
 def test_figure_carries_its_description():
-    html = plots.show(picture(), 'rises "steeply"')._repr_html_()
+    shown = plots.show(picture(), 'rises "steeply"')._repr_mimebundle_()
+    html = shown["text/html"]
     assert 'alt="rises &quot;steeply&quot;"' in html
     assert html.startswith('<img src="data:image/png;base64,iVBOR')
+    # who cannot show HTML shows the picture, or says what is on it
+    assert shown["image/png"] in html
+    assert shown["text/plain"] == 'rises "steeply"'
     with pytest.raises(ValueError, match="alt is empty"):
         plots.show(picture(), " ")
 
@@ -71,11 +76,14 @@ def test_player_has_all_frames_and_labels():
         lambda v: picture(), [0.1, 0.25], name="width", alt="a line"
     )
     assert isinstance(player, Player) and len(player.frames) == 2
-    html = player._repr_html_()
+    shown = player._repr_mimebundle_()
+    html = shown["text/html"]
+    assert shown["image/png"] == base64.b64encode(player.frames[1]).decode()
+    assert shown["text/plain"] == "a line Here width = 0.25."
     assert html.count("data:image/png") == 1 + 2
     assert '"width = 0.25"' in html and 'max="1"' in html
     assert not re.search(r"https?://", html)
-    assert html == player._repr_html_()
+    assert shown == player._repr_mimebundle_()
 
 
 def test_player_refuses_a_figure_without_description():
@@ -87,7 +95,7 @@ def test_player_refuses_nothing_to_draw():
     with pytest.raises(ValueError, match="values is empty"):
         explore(lambda v: picture(), [], name="x", alt="y")
     with pytest.raises(ValueError, match="alt is empty"):
-        explore(lambda v: picture(), [1], name="x", alt="")._repr_html_()
+        explore(lambda v: picture(), [1], name="x", alt="")
 
 
 def test_history_plots_both_curves_with_their_errors():

@@ -9,11 +9,14 @@ render it well. Here it becomes a book:
 3. The cache of executed notebooks also depends on the library, the
    requirements and the profile; checks.ipynb also on the chapters. What is
    not in it is executed first, one notebook per core at a time.
+4. A box gets a role and its title as a name, and a page without JavaScript
+   says what is missing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import logging
 import os
@@ -34,6 +37,17 @@ ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)\n*", re.M)
 FENCE = re.compile(r"^\s*(```|~~~)")
 CHECKS = "book/checks"
+TITLED = re.compile(
+    r'<div class="dgm-[a-z]+ admonition"[^>]*>\s*'
+    r'<p class="admonition-title">(?P<title>.*?)</p>',
+    re.S,
+)
+TAGS = re.compile(r"<[^>]+>")
+WITHOUT_SCRIPTS = (
+    "<noscript><p><strong>Scripts are switched off.</strong> Formulas stand "
+    "here as TeX, sliders do not move, and the search does not work.</p>"
+    "</noscript>"
+)
 
 
 def to_myst(text: str) -> str:
@@ -79,6 +93,21 @@ def keep_tags(app, doctree):
         if r"\tag" in text and r"\\" in text and not node.get("nowrap"):
             node["nowrap"] = True
             node.children = [nodes.Text(rf"\[{text}\]")]
+
+
+def name_boxes(page: str) -> str:
+    """Let screen readers announce where a theorem begins, and which."""
+
+    def named(match):
+        title = html.escape(html.unescape(TAGS.sub("", match["title"])))
+        return f'<div role="group" aria-label="{title}" {match[0][5:]}'
+
+    return TITLED.sub(named, page)
+
+
+def finish(app, pagename, templatename, context, doctree):
+    if doctree is not None:
+        context["body"] = WITHOUT_SCRIPTS + name_boxes(context["body"])
 
 
 def cache_key(root: Path) -> str:
@@ -150,5 +179,6 @@ def setup(app):
     app.connect("env-before-read-docs", execute)
     app.connect("source-read", translate)
     app.connect("doctree-read", keep_tags)
+    app.connect("html-page-context", finish)
     app.connect("env-get-outdated", collect_again)
     return {"version": "1", "parallel_read_safe": True}

@@ -135,3 +135,18 @@ def test_a_process_keeps_what_another_one_has_just_cached(
             )
         kept.append(len(cache.list_cache_records()))
     assert kept == [0, 2]
+
+
+def test_a_box_has_a_role_and_its_title_as_a_name():
+    page = (
+        '<div class="dgm-theorem admonition" id="thm-x">\n'
+        '<p class="admonition-title">Theorem 1.2 (<em>A</em> &amp; "B")</p>'
+        '<p>Text.</p></div><div class="admonition">'
+        '<p class="admonition-title">Note</p></div>'
+    )
+    named = dgm_book.name_boxes(page)
+    assert named.startswith(
+        '<div role="group" aria-label="Theorem 1.2 (A &amp; &quot;B&quot;)" '
+        'class="dgm-theorem admonition" id="thm-x">'
+    )
+    assert named.count("role=") == 1

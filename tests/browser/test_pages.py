@@ -39,6 +39,37 @@ CUT_OFF = """() => {
     .filter(e => right(e) > right(block(e.parentElement)) + 1)
     .map(e => e.closest("p, li, div").textContent.slice(0, 60));
 }"""
+# what a page of paper would cut off, and what stays shut on it
+NOT_PRINTED = """() => {
+  const wide = "article :is(mjx-container[display], pre, img, table)";
+  const text = document.querySelector("article");
+  const right = text.getBoundingClientRect().right;
+  const cut = [...document.querySelectorAll(wide)].filter(
+    e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1
+      || e.getBoundingClientRect().right > right + 1);
+  const code = text.querySelectorAll("details.hide pre");
+  const shut = [...code].filter(
+    e => !e.checkVisibility({contentVisibilityAuto: true}));
+  return [...cut, ...shut].map(
+    e => e.localName + " " + e.textContent.slice(0, 60));
+}"""
+# contrast of text with what is behind it, where it is below 4.5
+FAINT = """() => {
+  const light = c => c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0.05);
+  const behind = e => {
+    const c = e ? getComputedStyle(e).backgroundColor : "rgb(255, 255, 255)";
+    return c === "rgba(0, 0, 0, 0)" ? behind(e.parentElement) : c;
+  };
+  const text = "article :is(p, li, a, pre, pre span)";
+  const full = e => e.textContent.trim();
+  return [...document.querySelectorAll(text)].filter(full).filter(e => {
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
+    return Math.max(a, b) / Math.min(a, b) < 4.5;
+  }).map(e => e.className + " " + e.textContent.slice(0, 60));
+}"""
+PAPER = 794  # CSS pixels of A4
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(
@@ -93,7 +124,7 @@ def images_are_described(page):
 def sliders_move_by_keyboard_mouse_and_play(page):
     for player in page.locator(".dgm-player").all():
         player.scroll_into_view_if_needed()
-        image, slider = player.locator("img"), player.locator("input")
+        image, slider = player.locator("img").first, player.locator("input")
         label = player.locator("output")
         start = image.get_attribute("src"), label.inner_text()
         slider.focus()
@@ -111,6 +142,33 @@ def sliders_move_by_keyboard_mouse_and_play(page):
             "slider => slider.value !== slider.max", arg=slider.element_handle()
         )
         player.locator("button").click()
+
+
+def boxes_have_names(page):
+    for box in page.locator("article div.admonition[class*='dgm-']").all():
+        title = box.locator(".admonition-title").first.text_content()
+        assert box.get_attribute("role") == "group"
+        assert box.get_attribute("aria-label") == title
+
+
+def formulas_are_no_tab_stops(page):
+    assert page.locator("mjx-container[tabindex]").count() == 0
+    formulas = page.locator("mjx-container").count()
+    assert page.locator("mjx-assistive-mml").count() == formulas
+
+
+def paper_has_everything(page):
+    """Print: no formula and no code is cut, solutions are open."""
+    size = page.viewport_size
+    page.set_viewport_size({"width": PAPER, "height": 1123})
+    page.emulate_media(media="print")
+    assert page.evaluate(NOT_PRINTED) == []
+    for player in page.locator(".dgm-player").all():
+        ends = player.locator("img")
+        assert ends.count() == 2 and ends.last.is_visible()
+        assert not player.locator("input").is_visible()
+    page.emulate_media(media="screen")
+    page.set_viewport_size(size)
 
 
 def folded_cells_open(page):
@@ -141,6 +199,10 @@ def test_page(browser, home, name, width):
         formulas_are_whole(page)
         images_are_described(page)
         colab_button_points_at_the_notebook(page, name)
+        boxes_have_names(page)
+        formulas_are_no_tab_stops(page)
+        if width == 1280:
+            paper_has_everything(page)
         sliders_move_by_keyboard_mouse_and_play(page)
         folded_cells_open(page)
         if width == 1280:  # narrow: the same elements and colours once more
@@ -152,6 +214,18 @@ def test_page(browser, home, name, width):
         if width == 1280:
             nobody_is_shut_out(page)
         assert not problems
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_without_scripts_can_be_read(browser, home, scheme):
+    """Chromium runs ours and only ours, in a page that it takes for inert."""
+    page = browser.new_context(
+        color_scheme=scheme, java_script_enabled=False
+    ).new_page()
+    page.goto(f"{home}/book/04_autoregressive_flows.html")
+    assert "Scripts are switched off" in page.inner_text("article")
+    assert page.evaluate(FAINT) == []
+    page.context.close()
 
 
 def test_search_finds_dequantization(browser, home):
