@@ -5,7 +5,7 @@ import math
 import torch
 from support import bugs
 
-from dgm_course import flows
+from dgm_course import flows, vae
 from dgm_course.reversible import ReversibleBlock
 from mutants import breaks, rewrite
 
@@ -183,4 +183,40 @@ base_at_z = rewrite(
     "z if at_z else z_star",
     "z",
     "Erratum 10.1: base at z*, not at z: it is 1/2",
+)
+
+
+power = rewrite(
+    "** (1 / price)",
+    "** price",
+    "Erratum 11.1: these spend less than the budget",
+    "Erratum 11.2: a larger beta: less information",
+    "Erratum 11.2: beta = 8 against 1: a half is gone",
+)
+spend_it_all = rewrite(
+    "[best(2 + h) for",
+    "[best(2 + 0 * h) for",
+    "Erratum 11.1: KL < budget: each one is beaten",
+    "Erratum 11.1: which is not reached",
+)
+stay_away = rewrite(
+    "(1.0, 0.1, 0.01, 0.001)",
+    "(1.0, 0.1, 0.01, 2.0)",
+    "Erratum 11.1: and rises to the limit, up to 0.001",
+)
+
+
+@breaks("Erratum 11.2: the information is within the budget")
+def all_is_told(monkeypatch):
+    """The information is log n, whatever the posteriors."""
+    log_n = torch.tensor(math.log(3)).double()
+    monkeypatch.setattr(
+        vae.DiscreteVAE, "information", property(lambda toy: log_n)
+    )
+
+
+beyond_the_budget = rewrite(
+    "if one.kl.mean() <= budget",
+    "if one.kl.mean() > budget",
+    "Erratum 11.1: KL <= budget: best(2) is the maximum",
 )
