@@ -1,5 +1,7 @@
 """Mutants of the chapter on flows inside the VAE."""
 
+from dataclasses import replace
+
 import torch
 from support import bugs
 
@@ -248,3 +250,37 @@ def start_elsewhere(monkeypatch):
             self.amortized.bias[:dim] = 0.5
 
     monkeypatch.setattr(planar.Planar, "__init__", wrong)
+
+
+@breaks("Proposition 10.8: mean weights of all pictures: 1")
+def layers_without_volume(monkeypatch):
+    """An IAF step of a deep VAE forgets its log-determinant."""
+    right = vae.IAFStep.forward
+
+    def wrong(self, z, context):
+        z, s = right(self, z, context)
+        return z, torch.zeros_like(s)
+
+    monkeypatch.setattr(vae.IAFStep, "forward", wrong)
+
+
+@breaks("Proposition 10.8: what is reported is the ELBO")
+def free_bits_reported(monkeypatch):
+    """A model in evaluation mode gets the objective of training."""
+    right = vae.Objective.__call__
+    monkeypatch.setattr(
+        vae.Objective,
+        "__call__",
+        lambda self, model, x, step: right(self, model.train(), x, step),
+    )
+
+
+@breaks("Proposition 10.8: the objective is another number")
+def nothing_is_free(monkeypatch):
+    """The free bits are left out."""
+    right = vae.Objective.__call__
+    monkeypatch.setattr(
+        vae.Objective,
+        "__call__",
+        lambda self, *rest: right(replace(self, free_bits=0.0), *rest),
+    )
