@@ -40,9 +40,7 @@ def test_card_tells_how_it_was_made(name):
     assert card.steps > 0 and card.seconds > 0 and card.device
     model = recipe.build()
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    for name, m in card.metrics.items():
-        # a count may differ by the same number in each seed
-        assert m.n > 1 and (m.se > 0 or "over seeds" in name), name
+    assert all(m.se > 0 and m.n > 1 for m in card.metrics.values())
     assert card.history.loss.mean[-1] < card.history.loss.mean[0]
 
 
