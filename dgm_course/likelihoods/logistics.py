@@ -5,6 +5,8 @@ Salimans, Karpathy, Chen and Kingma, "PixelCNN++", 2017, section 2.1.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,13 +28,21 @@ class DiscretizedLogistics(Likelihood):
         components: Number K of logistics.
         bound: Largest absolute log-scale: 16-bit sound needs exp(-9), which
             must lie well inside.
+        unit: In which means and scales are given, about the scale that is
+            expected: where one unit is far wider than a scale, each step of
+            an optimizer moves the means by many scales.
 
     Raises:
-        ValueError: If there are fewer than two levels or no components.
+        ValueError: If there are fewer than two levels, no components, or no
+            unit.
     """
 
     def __init__(
-        self, levels: int = 256, components: int = 10, bound: float = 12.0
+        self,
+        levels: int = 256,
+        components: int = 10,
+        bound: float = 12.0,
+        unit: float = 1.0,
     ) -> None:
         super().__init__()
         if levels < 2 or components < 1:
@@ -40,7 +50,10 @@ class DiscretizedLogistics(Likelihood):
                 f"levels = {levels}, components = {components}; expected at "
                 "least 2 levels and 1 component"
             )
+        if not 0 < unit < math.inf:
+            raise ValueError(f"unit = {unit}; expected a positive number")
         self.levels, self.components, self.bound = levels, components, bound
+        self.unit = unit
         self.outputs = 3 * components if components > 1 else 2
 
     def log_prob(self, x, parameters):
@@ -96,9 +109,12 @@ class DiscretizedLogistics(Likelihood):
         values = per_value(parameters, self.outputs)
         if self.components == 1:
             mean, raw = values.chunk(2)
-            return torch.zeros_like(mean), mean, bounded(raw, self.bound)
-        logits, mean, raw = values.chunk(3)
-        return logits.log_softmax(0), mean, bounded(raw, self.bound)
+            log_weight = torch.zeros_like(mean)
+        else:
+            logits, mean, raw = values.chunk(3)
+            log_weight = logits.log_softmax(0)
+        log_scale = math.log(self.unit) + bounded(raw, self.bound)
+        return log_weight, self.unit * mean, log_scale
 
 
 def logistic_noise(like: Tensor) -> Tensor:

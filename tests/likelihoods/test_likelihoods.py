@@ -162,6 +162,28 @@ def test_everything_stays_finite(dtype):
     assert likelihood.sample(parameters.detach()).dtype == torch.int64
 
 
+@pytest.mark.parametrize("components", [1, 3])
+def test_unit_of_means_and_scales(components):
+    """As the same numbers in units of 1, in all that reads parameters."""
+    plain = DiscretizedLogistics(65_536, components)
+    fine = DiscretizedLogistics(65_536, components, unit=1 / 32)
+    given = torch.randn(20, plain.outputs, dtype=torch.float64)
+    weights, means, raw = given.split(
+        [plain.outputs - 2 * components] + [components] * 2, 1
+    )
+    bound = plain.bound
+    s = bound * (raw / bound).tanh() - math.log(32)
+    same = torch.cat([weights, means / 32, bound * (s / bound).atanh()], 1)
+    y = 0.1 * torch.randn(20, 1, dtype=torch.float64)
+    torch.testing.assert_close(
+        fine.log_density(y, given), plain.log_density(y, same)
+    )
+    x = torch.randint(65_536, (20, 1))
+    torch.testing.assert_close(fine.log_prob(x, given), plain.log_prob(x, same))
+    with pytest.raises(ValueError, match="unit = 0"):
+        DiscretizedLogistics(256, unit=0)
+
+
 def test_mu_law():
     """Levels come back, sound within half a step, as the paper's formula."""
     codes = torch.arange(256, dtype=torch.uint8)

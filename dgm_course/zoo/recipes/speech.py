@@ -41,6 +41,8 @@ DILATIONS = tuple(2**i for i in range(9))  # a receptive field of 512 samples
 CONTEXT, LENGTH = 512, 4096
 ORDER, COMPONENTS = 16, 10
 POWER = 0.1
+UNIT = 1 / 32  # a few scales of what the past does not tell
+LOUDER = 3.0
 
 
 class Row(NamedTuple):
@@ -219,8 +221,10 @@ def teacher_8() -> nn.Module:
 
 def teacher_16() -> nn.Module:
     """65,536 levels, and log-mel bands as a local condition."""
-    likelihood = DiscretizedLogistics(65_536, COMPONENTS)
+    likelihood = DiscretizedLogistics(65_536, COMPONENTS, unit=UNIT)
     net = WaveNet(1, likelihood.outputs, dilations=DILATIONS, local=BANDS)
+    with torch.no_grad():  # the sound has a standard deviation near 0.1
+        net.enter.weight *= LOUDER
     return Teacher(net, likelihood)
 
 
@@ -275,20 +279,22 @@ def evaluate_student_full(model: Any) -> Metrics:
     return divergences(model, True, "test")
 
 
+OPTIONS: dict[str, Any] = {
+    "lr": 1e-3,
+    "warmup": 50,
+    "batch_size": 2,
+    "clip": 1.0,
+    "ema": 0.99,
+}
+
+
 def _recipe(name: str, summary: str, build: Any, **changes: Any) -> Recipe:
     common: dict[str, Any] = {
         "loss": loss,
         "evaluate": evaluate,
         "evaluate_full": evaluate_full,
         "steps": {"smoke": 2, "read": 100, "full": 1_500},
-        # no cosine: a budget of minutes may end a run anywhere
-        "options": {
-            "lr": 1e-3,
-            "warmup": 50,
-            "batch_size": 2,
-            "clip": 1.0,
-            "ema": 0.99,
-        },
+        "options": OPTIONS,
     }
     return Recipe(
         name=f"prompts_{name}",
@@ -326,11 +332,18 @@ RECIPES = [
         **QUICK,
     ),
     _recipe("wavenet_8", "WaveNet on 256 levels, given its class", teacher_8),
-    _recipe("wavenet_16", "WaveNet on 16 bits, given features", teacher_16),
+    _recipe(
+        "wavenet_16",
+        "WaveNet on 16 bits, given features",
+        teacher_16,
+        steps={"smoke": 2, "read": 100, "full": 3_000},
+        options=OPTIONS | {"lr": 3e-3, "cosine": True, "clip": 20.0},
+    ),
     _recipe(
         "student",
         "two inverse flows, distilled from prompts_wavenet_16",
         student,
+        options=OPTIONS | {"cosine": True},
         loss=distil,
         evaluate=evaluate_student,
         evaluate_full=evaluate_student_full,
