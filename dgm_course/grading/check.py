@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-ASSIGNMENTS = ("a1", "a2", "a3", "a4", "a5")
+ASSIGNMENTS = ("a1", "a2", "a3", "a4", "a5", "a6")
 
 
 class Check:

@@ -230,7 +230,7 @@ def test_export_of_an_untouched_notebook_writes_nothing(folder, capsys):
     assert os.listdir(folder) == ["mine.ipynb"]
 
 
-@pytest.mark.parametrize("name", ["a1", "a2", "a3", "a4", "a5"])
+@pytest.mark.parametrize("name", ["a1", "a2", "a3", "a4", "a5", "a6"])
 def test_the_real_notebooks_lack_everything_but_what_was_done(
     folder, name, capsys
 ):
