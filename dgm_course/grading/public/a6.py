@@ -61,18 +61,18 @@ def q3(iaf):
     value, _ = pair("z and the log-determinant", iaf(z, h, 2 * steps))
     same("z after two of these steps", value, double([5.5, 5.0]))
     z, h = random(4, 3, seed=80), random(4, 2, seed=81)
-    steps = [
+    chain = [
         tuple(
             random(3, columns, seed=82 + 4 * i + j)
             for j, columns in enumerate((3, 2, 3, 2))
         )
         for i in range(2)
     ]
-    _, ladj = pair("z and the log-determinant", iaf(z, h, steps))
+    _, ladj = pair("z and the log-determinant", iaf(z, h, chain))
     jacobian = torch.stack(
         [
             torch.autograd.functional.jacobian(
-                lambda v, row=row: iaf(v[None], row[None], steps)[0][0], start
+                lambda v, row=row: iaf(v[None], row[None], chain)[0][0], start
             )
             for start, row in zip(z, h)
         ]
