@@ -4,7 +4,7 @@ from .base import PixelModel, Step
 from .gated import GatedLayer, GatedPixelCNN
 from .image_transformer import Blocks, ImageTransformer
 from .multiscale import Corner, Multiscale
-from .pixelcnn import MaskedConv, PixelCNN, Residual
+from .pixelcnn import MaskedConv, PixelCNN, Residual, masked
 from .pixelcnnpp import Path, PixelCNNPP
 from .pixelrnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from .places import ColourHead, OrderedModel, PlaceNet
@@ -45,4 +45,5 @@ __all__ = [
     "Step",
     "Stream",
     "Surroundings",
+    "masked",
 ]
