@@ -24,7 +24,11 @@ def read(path: str | Path) -> dict[str, Any]:
         ValueError: If the file is no complete checkpoint.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"model", "optimizer", "options", "step"} - set(state)
+        if missing:
+            raise KeyError(*sorted(missing))
+        return state
     except FileNotFoundError:
         raise
     except Exception as error:

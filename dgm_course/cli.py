@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         return options.run(options)
-    except (ArithmeticError, ImportError, OSError, ValueError) as error:
+    except USER_ERRORS as error:
         print(f"dgm: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+# what the user can mend: told in one line, without a traceback
+USER_ERRORS = (ArithmeticError, ImportError, MemoryError, OSError, ValueError)
 _DESCRIPTION = "Tools of the course on likelihood-based generative models."
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -29,7 +29,8 @@ def pick_device(name: str | None = None) -> torch.device:
         else:
             name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        if torch.empty(0, device=name).is_meta:
+            raise RuntimeError("it has shapes, and no numbers")
     except (AssertionError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -45,6 +46,19 @@ def describe(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{device.type} ({platform.machine()}, {threads} threads)"
+
+
+@contextmanager
+def memory_errors_explained(batch_size: int, accumulate: int) -> Iterator[None]:
+    """Say which setting to change when a device has too little memory."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError(
+            f"the device ran out of memory with batch_size={batch_size} in "
+            f"{accumulate} part(s); accumulate={2 * accumulate} gives the same "
+            f"gradient with half the memory ({error})"
+        ) from error
 
 
 class OneDevice:

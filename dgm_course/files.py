@@ -1,13 +1,19 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and locks."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+PREFIX = ".part-"
+DAY = 24 * 3600  # no write takes as long
 
 
 @contextmanager
@@ -24,7 +30,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        _sweep(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX)
     except OSError as error:
         raise OSError(
             f"cannot write {path}: {error.strerror}; choose another folder"
@@ -44,6 +51,44 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock; under torchrun one process holds it for all.
+
+    Raises:
+        ValueError: If another run holds it.
+        OSError: If nothing can be written there.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ValueError(
+            f"{path} is locked: another run works on the same; wait for it, "
+            "or give another folder"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror}; choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed writer left behind."""
+    for part in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > DAY:
+                part.unlink()
 
 
 def _umask() -> int:

@@ -19,7 +19,11 @@ from tqdm.auto import tqdm
 
 from .batches import Batches, Data, NoBatches, as_rows, take
 from .checkpoint import TrainingState
-from .devices import describe, processes_or_device
+from .devices import (
+    describe,
+    memory_errors_explained,
+    processes_or_device,
+)
 from .finite import NonFiniteLoss, watch
 from .history import History, Window
 from .limits import at_least
@@ -115,6 +119,7 @@ def fit(
         NonFiniteLoss: Naming step, epoch and batch, before the bad update on
             a CPU. An accelerator makes no update from there on, and this is
             raised at the next point of the loss curve.
+        MemoryError: If the device has too little, and what to change.
         TypeError: If the data are no tensors.
         ValueError: If an option, the data or the shape of the loss make no
             sense, or the checkpoint is of another model or of other options.
@@ -176,7 +181,8 @@ def fit(
     # the built book shows no progress bars
     quiet = not progress or run.rank > 0 or os.environ.get("DGM_STATIC") == "1"
     bar = tqdm(total=steps, initial=state.step, disable=quiet)
-    with bar, _interruptible() as interrupted:
+    explained = memory_errors_explained(batch_size, accumulate)
+    with bar, explained, _interruptible() as interrupted:
         while state.step < steps:
             step = state.step
             state.set_lr(lr * _schedule(step, steps, warmup, cosine))
@@ -285,7 +291,8 @@ def _schedule(step: int, steps: int, warmup: int, cosine: bool) -> float:
 def _interruptible() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a request, so that a step ends in peace."""
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield event
         return
 

@@ -17,7 +17,7 @@ from .recipe import names, recipe
 HERE = Path(__file__).parent
 
 
-def card(name: str, folder: Path = HERE) -> Card:
+def card(name: str, folder: str | Path = HERE) -> Card:
     """Return the card of a trained model.
 
     Args:
@@ -26,33 +26,40 @@ def card(name: str, folder: Path = HERE) -> Card:
             with the package by default.
 
     Raises:
-        ValueError: If there is no such recipe, or the card is damaged.
+        ValueError: If there is no such recipe, or the card is damaged or of
+            another model.
         FileNotFoundError: If the model was not trained.
     """
     recipe(name)
-    path = folder / "cards" / f"{name}.json"
+    path = Path(folder) / "cards" / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is not there: {name} was not trained yet; run "
             f"`dgm train {name} --profile full --out {folder}`"
         )
-    return Card.read(path)
+    found = Card.read(path)
+    if found.recipe != name:
+        raise ValueError(
+            f"{path} is the card of {found.recipe}; restore that of {name}, "
+            "or train it again"
+        )
+    return found
 
 
-def load(name: str, folder: Path = HERE) -> nn.Module:
+def load(name: str, folder: str | Path = HERE) -> nn.Module:
     """Return a trained model in evaluation mode, in float32 on the CPU.
 
     The weights are stored in float16; the metrics of the card are those of
     these rounded weights.
 
     Raises:
-        ValueError: If the weights are not those of the card.
+        ValueError: If the weights are not those of the card, or not finite.
         FileNotFoundError: If the card ships without weights.
     """
     from safetensors.torch import load as parse
 
     expected = card(name, folder).sha256
-    path = folder / "weights" / f"{name}.safetensors"
+    path = Path(folder) / "weights" / f"{name}.safetensors"
     again = f"`dgm train {name} --profile full --out {folder}` makes it anew"
     if not expected or not path.exists():
         raise FileNotFoundError(
@@ -67,8 +74,14 @@ def load(name: str, folder: Path = HERE) -> nn.Module:
             f"card says {expected[:12]}...: it was truncated or altered. "
             f"Restore it from the repository; {again}"
         )
-    model = recipe(name).build()
     state = {k: _widen(v) for k, v in parse(data).items()}
+    bad = [k for k, v in state.items() if not v.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f"{path} holds weights that are not finite ({', '.join(bad[:3])}): "
+            f"its training went wrong; {again}"
+        )
+    model = recipe(name).build()
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -100,9 +113,10 @@ def as_stored(model: nn.Module) -> dict[str, Tensor]:
     return {name: _widen(_narrow(name, value)) for name, value in state.items()}
 
 
-def results(folder: Path = HERE) -> list[tuple[str, Card]]:
+def results(folder: str | Path = HERE) -> list[tuple[str, Card]]:
     """Return name and card of every trained model, chapter by chapter."""
-    trained = [n for n in names() if (folder / "cards" / f"{n}.json").exists()]
+    cards = Path(folder) / "cards"
+    trained = [n for n in names() if (cards / f"{n}.json").exists()]
     return [(name, card(name, folder)) for name in trained]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..devices import from_first
+from ..files import alone
 from ..history import History
 from ..profile import current_profile
 from ..training import fit
@@ -54,6 +55,22 @@ def train(
     Returns:
         The card that was written.
     """
+    checkpoints = out / "checkpoints"
+    with alone(checkpoints / f"{recipe.name}.lock"):
+        return _train(
+            recipe, checkpoints, minutes, resume, device, seed, progress
+        )
+
+
+def _train(
+    recipe: Recipe,
+    checkpoints: Path,
+    minutes: float | None,
+    resume: bool,
+    device: str | None,
+    seed: int | None,
+    progress: bool,
+) -> Card:
     profile, began = current_profile(), time.monotonic()
     card: Card | None = None
     for number in recipe.seeds if seed is None else (seed,):
@@ -69,15 +86,14 @@ def train(
             recipe.loss,
             steps=recipe.steps[profile],
             minutes=left,
-            checkpoint=out
-            / "checkpoints"
-            / f"{recipe.name}.{profile}{more}.pt",
+            checkpoint=checkpoints / f"{recipe.name}.{profile}{more}.pt",
             resume=resume,
             device=device,
             seed=number,
             progress=progress,
             **recipe.options,
         )
+        out = checkpoints.parent
         if card is None:
             write = partial(_first_card, recipe, out, model, data, number)
         else:
