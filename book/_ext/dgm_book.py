@@ -34,7 +34,9 @@ BOX = re.compile(
     rf"^> \*\*(?P<title>(?P<kind>{KINDS})\b.*?)\.?\*\*\s*(?P<rest>.*)$"
 )
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
-BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)\n*", re.M)
+BADGE = re.compile(
+    r"^(\[!\[Open In Colab\]|\[Read it as a page\])\(.*\)\n*", re.M
+)
 FENCE = re.compile(r"^\s*(```|~~~)")
 CHECKS = "book/checks"
 TITLED = re.compile(
@@ -106,6 +108,12 @@ def name_boxes(page: str) -> str:
 
 
 def finish(app, pagename, templatename, context, doctree):
+    if pagename == CHECKS:  # it works only among the other notebooks
+        context["header_buttons"] = [
+            button
+            for button in context["header_buttons"]
+            if button.get("label") != "launch-buttons"
+        ]
     if doctree is not None:
         context["body"] = WITHOUT_SCRIPTS + name_boxes(context["body"])
 
@@ -179,6 +187,6 @@ def setup(app):
     app.connect("env-before-read-docs", execute)
     app.connect("source-read", translate)
     app.connect("doctree-read", keep_tags)
-    app.connect("html-page-context", finish)
+    app.connect("html-page-context", finish, priority=900)  # after the theme
     app.connect("env-get-outdated", collect_again)
     return {"version": "1", "parallel_read_safe": True}

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -28,35 +29,50 @@ WORDS = {  # what a block of text may be called, and the tags of its cell
     "fold": ["hide-input"],
     "solution": ["hide-cell"],
 }
-BADGE = re.compile(r"^\[!\[Open In Colab\]\(.*\)\]\(.*\)$", re.M)
+BADGE = re.compile(
+    r"^(\[!\[Open In Colab\]\(.*\)|\[Read it as a page\]\(.*\))$", re.M
+)
+# it reads the other notebooks: Colab would open it alone
+ALONE = "checks.ipynb"
+
+
+def config() -> dict[str, Any]:
+    """Return the book's configuration."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text())
 
 
 def repository() -> tuple[str, str]:
     """Return URL and branch of the public repository."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
-    return config["url"], config["branch"]
+    found = config()["repository"]
+    return found["url"], found["branch"]
 
 
 def badge(name: str, folder: str = "book") -> str:
-    """Return the Colab badge of a notebook, as one line of Markdown."""
+    """Return Colab badge and link to the page, as one line of Markdown."""
     url, branch = repository()
+    page = f"{config()['html']['baseurl']}/{folder}/{name[:-6]}.html"
+    read = f"[Read it as a page]({page})"
+    if name == ALONE:
+        return read
     path = url.removeprefix("https://github.com/")
     colab = "https://colab.research.google.com"
     return (
         f"[![Open In Colab]({colab}/assets/colab-badge.svg)]"
-        f"({colab}/github/{path}/blob/{branch}/{folder}/{name})"
+        f"({colab}/github/{path}/blob/{branch}/{folder}/{name}) {read}"
     )
 
 
 def setup_cell() -> str:
     """Return the first code cell: the same in all notebooks."""
-    url, _ = repository()
+    url, branch = repository()
     return (
         "# Setup. On Colab this adds the course package and changes no other.\n"
         "import importlib.util\n\n"
         'if importlib.util.find_spec("dgm_course") is None:\n'
-        f'    course = "git+{url}"\n'
-        "    %pip install --quiet --no-deps $course constriction"
+        f'    course = "git+{url}@{branch}"\n'
+        "    %pip install --quiet --no-deps $course constriction\n"
+        "    importlib.invalidate_caches()\n"
+        '    importlib.import_module("dgm_course")  # fails if pip did'
     )
 
 

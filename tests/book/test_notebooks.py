@@ -63,12 +63,17 @@ def test_valid_and_stripped(path):
 def test_badge_and_setup_follow_the_repository_url(path):
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     url = config["repository"]["url"]
+    branch = config["repository"]["branch"]
     first = read(path).cells[0].source
-    expected = url.replace("https://github.com", "/github")
-    assert f"colab.research.google.com{expected}/blob/" in first
-    assert f"/{path.parent.name}/{path.name})" in first
+    notebook = url.replace("https://github.com", "/github")
+    notebook += f"/blob/{branch}/{path.parent.name}/{path.name})"
+    # the list of checks reads the chapters, which Colab would not have
+    alone = path.name == tools.ALONE
+    assert (f"colab.research.google.com{notebook}" in first) != alone
+    page = f"{config['html']['baseurl']}/{path.parent.name}/{path.stem}.html"
+    assert f"[Read it as a page]({page})" in first
     setup = cells(path, "code")[0].source
-    assert f"git+{url}" in setup and "--no-deps" in setup
+    assert f"git+{url}@{branch}" in setup and "--no-deps" in setup
     assert setup == cells(PATHS[0], "code")[0].source
 
 
@@ -327,6 +332,23 @@ def test_scaffold_passes_these_tests(tmp_path, monkeypatch):
         test(path)
     with pytest.raises(AssertionError, match="TODO"):
         test_nothing_of_the_scaffold_is_left(path)
+
+
+def test_setup_cell_stops_where_pip_failed(tmp_path):
+    """A `%pip` that fails raises nothing by itself."""
+    source = tools.setup_cell().replace("%pip", "pass  # ")
+    script = f"import sys; sys.modules['dgm_course'] = None\n{source}"
+    script = script.replace(
+        'find_spec("dgm_course") is None', 'find_spec("dgm_cours") is None'
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1 and "dgm_course" in run.stderr
 
 
 def test_setup_cell_runs_in_an_empty_folder(tmp_path):
