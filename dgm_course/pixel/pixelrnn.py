@@ -18,10 +18,23 @@ from .pixelcnn import masked
 from .places import ColourHead, PlaceNet
 
 
+def step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the next state and the next cell of an LSTM (equation 3).
+
+    Args:
+        gates: Of a line of a picture, before their nonlinearities, (B, 4 h, n).
+        cell: The last one, (B, h, n).
+    """
+    out, forget, enter, content = gates.chunk(4, dim=1)
+    cell = torch.sigmoid(forget) * cell
+    cell = cell + torch.sigmoid(enter) * torch.tanh(content)
+    return torch.sigmoid(out) * torch.tanh(cell), cell
+
+
 def lstm(
     inputs: Sequence[Tensor], state_to_state: Callable[[Tensor], Tensor]
 ) -> list[Tensor]:
-    """Run an LSTM whose states are lines of a picture (equation 3).
+    """Run an LSTM whose states are lines of a picture.
 
     Args:
         inputs: What the inputs add to the gates of each line, (B, 4 h, n).
@@ -31,14 +44,9 @@ def lstm(
         The states, (B, h, n) each.
     """
     states: list[Tensor] = []
-    first = inputs[0].chunk(4, dim=1)[0]
-    state = cell = torch.zeros_like(first)
+    state = cell = torch.zeros_like(inputs[0].chunk(4, dim=1)[0])
     for line in inputs:
-        gates = line + state_to_state(state)
-        out, forget, enter, content = gates.chunk(4, dim=1)
-        cell = torch.sigmoid(forget) * cell
-        cell = cell + torch.sigmoid(enter) * torch.tanh(content)
-        state = torch.sigmoid(out) * torch.tanh(cell)
+        state, cell = step(line + state_to_state(state), cell)
         states.append(state)
     return states
 
@@ -187,6 +195,7 @@ class PixelRNN(PlaceNet):
         super().__init__(ColourHead(colours, width, outputs))
         # all colours of other places, none of the place itself
         self.first = masked("A", colours, width, first, 1)
+        self.reach, self.by_rows = first // 2, kind == "row"
         self.layers: Any = nn.ModuleList(
             nn.Sequential(
                 kinds[kind](width, hidden), nn.Conv2d(hidden, width, 1)
@@ -201,3 +210,34 @@ class PixelRNN(PlaceNet):
         for layer in self.layers:
             h = h + layer(h)
         return F.relu(h[..., :-1])
+
+    def remember(self, y):
+        """Keep the states of the last row: a place costs one row."""
+        if not self.by_rows:
+            return None
+        n, width = len(y), y.shape[3]
+        lines = [
+            up.weight.new_zeros(2, n, up.in_channels, width + 1)
+            for _, up in self.layers
+        ]
+        now = 0
+
+        def run(i: int) -> tuple[Tensor, list[Tensor]]:
+            """Run all layers over row i; return it, with the new states."""
+            near = y[:, :, max(0, i - self.reach) : i + 1]
+            h = self.first(F.pad(near, (0, 1)))[:, :, -1:]
+            found = []
+            for (rnn, up), (state, cell) in zip(self.layers, lines):
+                gates = rnn.input_to_state(h)[:, :, 0]
+                pair = step(gates + rnn.state_to_state(state), cell)
+                found.append(torch.stack(pair))
+                h = h + up(pair[0][:, :, None])
+            return h, found
+
+        def place(i: int, j: int) -> Tensor:
+            nonlocal now, lines
+            while now < i:  # that row is known by now
+                lines, now = run(now)[1], now + 1
+            return F.relu(run(i)[0][..., j : j + 1])
+
+        return place

@@ -147,7 +147,7 @@ ATTENTIVE = ["Image Transformer, 1-D", "Image Transformer, 2-D", "PixelSNAIL"]
 ROUNDING = 1e4 * torch.finfo(torch.float64).eps
 
 
-@pytest.mark.parametrize("name", ATTENTIVE)
+@pytest.mark.parametrize("name", [*ATTENTIVE, "PixelRNN, rows"])
 def test_what_is_remembered_is_what_a_whole_pass_computes(name):
     assert gap(name) < ROUNDING
 
