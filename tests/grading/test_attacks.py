@@ -109,10 +109,42 @@ def test_the_naive_grader_grades(cells, passes, tmp_path, monkeypatch):
 VEHICLE = next(iter(corpus.attacks("vehicle").values()))
 
 
+@pytest.fixture
+def arrived(monkeypatch):
+    """All bytes of replies that the grader took from the pipe."""
+    record, read = bytearray(), Session._read
+
+    def recorded(self, length):
+        part = read(self, length)
+        record.extend(part)
+        return part
+
+    monkeypatch.setattr(Session, "_read", recorded)
+    return record
+
+
+@pytest.fixture(scope="module")
+def honestly(sandbox):
+    """What arrives where nobody attacks."""
+    with pytest.MonkeyPatch.context() as patch:
+        record = arrived.__wrapped__(patch)
+        run(sandbox, [*corpus.HONEST, VEHICLE], corpus.QUESTIONS)
+    return bytes(record)
+
+
+def test_what_arrives_is_the_same_each_time(sandbox, arrived, honestly):
+    """The control of the controls below."""
+    run(sandbox, [*corpus.HONEST, VEHICLE], corpus.QUESTIONS)
+    assert arrived == honestly
+
+
 @pytest.mark.parametrize(("source", "title"), cases("wire"))
-def test_nothing_on_the_wire_is_believed(source, title, sandbox):
+def test_nothing_on_the_wire_is_believed(
+    source, title, sandbox, arrived, honestly
+):
     cells = [*corpus.HONEST, VEHICLE + source]
     found, _ = run(sandbox, cells, corpus.QUESTIONS)
+    assert arrived != honestly  # the control: the attack was on the wire
     if title.startswith("valid frame"):  # one answer too many spoils others
         assert found["t1.q2"] == 0
         assert all(found[key] <= corpus.SCORES[key] for key in found)
@@ -154,11 +186,7 @@ def test_what_hangs_or_dies_costs_its_question_alone(source, title, sandbox):
     assert found == corpus.SCORES
 
 
-@pytest.mark.parametrize(
-    ("source", "title"),
-    # those on all processes would end the machine's, or the tests
-    [case for case in cases("hang") if "killed" not in case.id],
-)
+@pytest.mark.parametrize(("source", "title"), cases("hang"))
 def test_what_hangs_does_so_alone_too(source, title):
     """The control: by itself it answers nothing, but where it is to."""
     program = (
@@ -166,6 +194,9 @@ def test_what_hangs_does_so_alone_too(source, title):
         "distances(np.zeros((3, 2)))\nprint('answered', flush=True)"
     )
     limited = ["prlimit", "--as=1000000000", "--core=0", sys.executable]
+    if title.startswith("killed"):  # else the machine's processes, or ours
+        apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+        limited = [*apart, "sh", "-c", '"$@"; true', "sh", *limited]
     alone = subprocess.Popen(
         [*limited, "-c", program],
         stdout=subprocess.PIPE,
