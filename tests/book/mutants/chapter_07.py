@@ -246,8 +246,8 @@ def remember_more(monkeypatch):
     monkeypatch.setattr(
         image_transformer,
         "blocks_1d",
-        lambda h, w, query, memory, device=None: right(
-            h, w, query, memory + 4, device
+        lambda h, w, query, memory, arange: right(
+            h, w, query, memory + 4, arange
         ),
     )
 
