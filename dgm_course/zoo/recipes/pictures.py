@@ -188,6 +188,29 @@ RECIPES += [
         **DIGITS,
     ),
 ]
+# with about a million parameters, beside UvA's 1.08 and 1.04; and the others
+RECIPES += [
+    *(
+        _recipe(
+            f"mnist_glow_wide{'_variational' if learned else ''}",
+            "Glow, two levels of 6 steps, 224 channels",
+            partial(glow, steps=(6, 6), hidden=224),
+            learned,
+            steps={"smoke": 5, "read": 50, "full": 4_000},
+            ship=False,
+        )
+        for learned in (False, True)
+    ),
+    _recipe(
+        "mnist_realnvp_pictures",
+        "RealNVP, two scales of checkerboards and channels",
+        partial(realnvp_pictures, scales=2, hidden=76),
+        False,
+        **DIGITS,
+        ship=False,
+    ),
+    _recipe("mnist_flowpp", FLOWPP, small_flowpp, True, **SHORT, ship=False),
+]
 # A density that is wide beside a cube is flat inside of it, and uniform noise
 # is right: learned noise pays once the flow is sharp. So the pair goes on from
 # one trained flow, with as many steps and the same batches each.
