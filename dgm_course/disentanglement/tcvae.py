@@ -76,9 +76,8 @@ def weighted_log_q(z: Tensor, codes: Codes, n: int) -> tuple[Tensor, Tensor]:
 
     Minibatch-weighted sampling (Chen et al., 2018, appendix C.1): q(z) is
     replaced by 1 / (n M) sum_m q(z|x_m) over the M codes at hand. That is
-    never more than q(z) / M, and 1/n of it where all codes are equal: as a
-    number the estimate is far off, by up to log n for each logarithm. What
-    it is made for is its gradient.
+    never more than q(z) / M, and 1/n of it where all codes are equal, which
+    is off by log n for each logarithm. What it is made for is its gradient.
 
     Args:
         z: One sample from each code of the batch, (M, d).
