@@ -1,6 +1,9 @@
 """TarFlow: a MAF over patches whose networks are causal transformers.
 
-Zhai et al., "Normalizing Flows are Capable Generative Models", 2024.
+Zhai et al., "Normalizing Flows are Capable Generative Models", 2024. That is
+the flow itself: the paper's pictures come of training under Gaussian noise,
+which a last step along the score removes, and of guidance. None of them is
+here; its likelihoods are those of uniform noise, as ours are.
 """
 
 from __future__ import annotations

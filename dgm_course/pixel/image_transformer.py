@@ -133,7 +133,9 @@ class ImageTransformer(PlaceNet):
     """Transformer blocks in which a place attends to its surroundings.
 
     The input of a place is what was drawn before it, with sines and cosines
-    of its row and of its column.
+    of its row and of its column. A place is a pixel with all its colours, which
+    the last layers order; in the paper's model with a softmax each colour is a
+    place of its own.
 
     Args:
         colours: Channels C of a picture.

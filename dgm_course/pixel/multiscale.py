@@ -60,7 +60,8 @@ class Multiscale(nn.Module):
     A picture of half the size holds one pixel of each block of 2x2; the other
     three follow one after the other, each for all blocks at once. A picture of
     N pixels takes 1 + 3 log2(side) steps. (The paper begins with a PixelCNN on
-    4x4 pixels instead of one pixel.) Within a step pixels are independent,
+    4x4 pixels instead of one pixel, and its stronger networks run a shallow
+    PixelCNN inside of patches.) Within a step pixels are independent,
     given all steps before, but for the colours of each.
 
     Args:

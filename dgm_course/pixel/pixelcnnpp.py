@@ -48,7 +48,9 @@ class Path(nn.Module):
 
     Each block on the way up sees what one on the way down has put out, the
     last one first (section 2.4). The stream of columns also sees, block by
-    block, that of rows.
+    block, that of rows. Both grow by kernels of 2x2 that do not overlap, where
+    the authors' stream of rows takes 2x3, and weights are not initialized from
+    data.
 
     Args:
         channels: Channels of all blocks.

@@ -87,7 +87,8 @@ class DiagonalBiLSTM(nn.Module):
     Skewed, a picture has its diagonals as columns, and the place above and
     the place beside one stand in the column before it. The LSTM from the right
     would see the end of the row of a place: its states are moved down by a
-    row. Both together see everything before a place.
+    row. Both together see everything before a place. (The paper adds the two;
+    here they stand side by side, and the layer behind them mixes them.)
 
     Args:
         inputs: Channels of the input.

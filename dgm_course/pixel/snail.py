@@ -25,7 +25,9 @@ class Surroundings(nn.Module):
     """What attention is told of a place besides its features.
 
     The pixel before it, row by row, and its row and column: a place may
-    attend to itself, since it does not hold its own pixel.
+    attend to itself, since it does not hold its own pixel. (In the paper a
+    place holds its own pixel, and only later places attend to it: the same
+    pixels are seen, but the first place has nothing to attend to.)
     """
 
     def forward(self, y: Tensor) -> Tensor:
