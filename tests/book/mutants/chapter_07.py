@@ -1,9 +1,12 @@
 """Mutants of the chapter on autoregressive image models."""
 
+import sys
+
 import torch
 
 from dgm_course import pixel
 from dgm_course.coding import codecs
+from dgm_course.flows import PatchMAF
 from dgm_course.likelihoods import Categorical, ColourLogistics, colours
 from dgm_course.pixel import (
     gated,
@@ -14,6 +17,9 @@ from dgm_course.pixel import (
     snail,
 )
 from mutants import breaks, rewrite
+
+# the package's function of this name hides the module
+tarflow = sys.modules["dgm_course.flows.tarflow"]
 
 
 def see(monkeypatch, kinds):
@@ -76,7 +82,7 @@ def shift_the_mask(monkeypatch):
     monkeypatch.setattr(pixelcnn.MaskedConv, "__init__", wrong)
 
 
-@breaks("Theorem 7.1: draws have them, too")
+@breaks("Theorem 7.1: draws: the entropy is their mean cost")
 def draw_too_cold(monkeypatch):
     """Samples have another temperature than the likelihood."""
     right = Categorical.sample
@@ -84,6 +90,17 @@ def draw_too_cold(monkeypatch):
         Categorical,
         "sample",
         lambda self, p, temperature=1.0: right(self, p, 0.2),
+    )
+
+
+@breaks("Theorem 7.1: draws: the entropy is their mean cost")
+def draw_columns_first(monkeypatch):
+    """What is drawn is turned by a transposition."""
+    right = pixel.PixelModel.sample
+    monkeypatch.setattr(
+        pixel.PixelModel,
+        "sample",
+        lambda self, *options: right(self, *options).transpose(2, 3),
     )
 
 
@@ -117,7 +134,7 @@ def cut_the_stacks_apart(monkeypatch):
     monkeypatch.setattr(gated.GatedLayer, "rows", wrong)
 
 
-@breaks("Theorem 7.4: two layers: two columns aside at most")
+@breaks("Theorem 7.4: two layers: 3 rows, 2 columns, no more")
 def widen_the_layers(monkeypatch):
     """Gated layers have larger kernels."""
     right = gated.GatedLayer.__init__
@@ -139,11 +156,15 @@ def ignore_the_class(monkeypatch):
     )
 
 
-average_the_classes = rewrite(
-    "whole = (given - math.log(3)).logsumexp(0)",
-    "whole = given.mean(0) - math.log(3)",
-    "Proposition 7.5: told: at most log 3 better",
-)
+@breaks("Proposition 7.5: drawn with a class: what it is worth")
+def draw_another_class(monkeypatch):
+    """Samples are drawn of class 0, whatever was asked for."""
+    right = pixel.PixelModel.sample
+    monkeypatch.setattr(
+        pixel.PixelModel,
+        "sample",
+        lambda self, n, context: right(self, n, 0 * context),
+    )
 
 
 @breaks("Proposition 7.6: 125 pixels: the sum is one")
@@ -193,6 +214,14 @@ def lean_on_red(monkeypatch):
     monkeypatch.setattr(ColourLogistics, "split", wrong)
 
 
+use_one_component = rewrite(
+    "m = means[k, c] + y",
+    "m = means[0, c] + y",
+    "Proposition 7.6: our sum (7.2): the library's",
+    "Proposition 7.6: K = 2, a = 0: not independent",
+)
+
+
 @breaks(
     "Theorem 7.7: 2 resolutions: earlier pixels alone",
 )
@@ -222,6 +251,17 @@ def remember_one_late(monkeypatch):
     monkeypatch.setattr(pixel.Stream, "place", wrong)
 
 
+@breaks("Theorem 7.8: PixelCNN: whole passes")
+def remember_nothing(monkeypatch):
+    """All samples are drawn by the loop."""
+    right = pixel.PixelModel.steps
+
+    def wrong(self, y, rows, context, cached, progress):
+        return right(self, y, rows, context, False, progress)
+
+    monkeypatch.setattr(pixel.PixelModel, "steps", wrong)
+
+
 @breaks("Proposition 7.9: convolutions alone: the first is not seen")
 def look_far(monkeypatch):
     """Convolutions reach as far as the picture."""
@@ -236,9 +276,19 @@ def attend_to_all(monkeypatch):
     )
 
 
+@breaks("Proposition 7.9: one layer of attention: all that is earlier")
+def tell_the_pixel(monkeypatch):
+    """Keys and values hold the pixel of their own place."""
+    monkeypatch.setattr(
+        snail.Surroundings,
+        "forward",
+        lambda self, y: torch.cat([y, snail.coordinates(y)], 1),
+    )
+
+
 @breaks(
     "Proposition 7.10: 32 places, Q = 4, M = 6: 320 pairs",
-    "Proposition 7.10: one layer: at most Q + M pixels",
+    "Proposition 7.10: one layer: Q + M pixels, no more",
 )
 def remember_more(monkeypatch):
     """The memory of a block is larger than asked for."""
@@ -250,6 +300,25 @@ def remember_more(monkeypatch):
             h, w, query, memory + 4, arange
         ),
     )
+
+
+@breaks("Proposition 7.10: one layer: Q + M pixels, no more")
+def forget_the_memory(monkeypatch):
+    """A block attends to itself alone."""
+    right = image_transformer.blocks_1d
+
+    def wrong(height, width, query, memory, arange):
+        found = right(height, width, query, memory, arange)
+        found.seen[..., :memory] = False
+        return found
+
+    monkeypatch.setattr(image_transformer, "blocks_1d", wrong)
+
+
+@breaks("Proposition 7.10: rectangles: the one before is told")
+def tell_nothing(monkeypatch):
+    """The input of a place is empty."""
+    monkeypatch.setattr(image_transformer, "delayed", torch.zeros_like)
 
 
 @breaks("Proposition 7.10: rectangles: nothing later in their order")
@@ -284,13 +353,13 @@ def unskew_too_far(monkeypatch):
     )
 
 
-@breaks("Proposition 7.11: diagonals: all that is earlier")
+@breaks("Proposition 7.11: diagonal: what is seen, and no more")
 def leave_the_row(monkeypatch):
     """The states from the right are not moved down."""
     monkeypatch.setattr(pixelrnn, "moved_down", lambda x: x)
 
 
-@breaks("Proposition 7.11: rows: less, but nothing later")
+@breaks("Proposition 7.11: row: what is seen, and no more")
 def run_upwards(monkeypatch):
     """The rows run from the bottom to the top."""
     right = pixelrnn.RowLSTM.forward
@@ -301,7 +370,7 @@ def run_upwards(monkeypatch):
     )
 
 
-@breaks("Proposition 7.11: rows: a corner is missing")
+@breaks("Proposition 7.11: row: what is seen, and no more")
 def widen_the_triangle(monkeypatch):
     """A state sees thirteen of the row above."""
     right = pixelrnn.RowLSTM.__init__
@@ -315,9 +384,20 @@ def widen_the_triangle(monkeypatch):
     monkeypatch.setattr(pixelrnn.RowLSTM, "__init__", wrong)
 
 
+@breaks("Proposition 7.11: row: what is seen, and no more")
+def carry_nothing(monkeypatch):
+    """Each row begins with an empty state."""
+    right = pixelrnn.RowLSTM.forward
+    monkeypatch.setattr(
+        pixelrnn.RowLSTM,
+        "forward",
+        lambda self, x: torch.cat([right(self, r) for r in x.split(1, 2)], 2),
+    )
+
+
 @breaks(
     "Proposition 7.12: 512 pictures: their probabilities",
-    "Proposition 7.12: its own group is not seen, nor a later one",
+    "Proposition 7.12: groups before are seen, and no other",
 )
 def let_the_group_in(monkeypatch):
     """A group sees the whole picture."""
@@ -335,8 +415,49 @@ def count_every_pixel(monkeypatch):
     monkeypatch.setattr(pixel.OrderedModel, "order", pixel.PixelModel.order)
 
 
+@breaks("Proposition 7.12: groups before are seen, and no other")
+def forget_the_groups(monkeypatch):
+    """Each group is drawn from the coarse picture alone."""
+    right = pixel.Multiscale._corner
+
+    def wrong(self, y, level, k):
+        stride = 2 ** len(self.levels) >> level
+        coarse = torch.zeros_like(y)
+        coarse[..., ::stride, ::stride] = y[..., ::stride, ::stride]
+        return right(self, coarse, level, k)
+
+    monkeypatch.setattr(pixel.Multiscale, "_corner", wrong)
+
+
 @breaks(
-    "Proposition 7.13: PixelCNN: read back exactly",
+    "Proposition 7.13: ladj = log|det J|",
+    "Proposition 7.13: with memory: the inverse",
+)
+def attend_to_later_patches(monkeypatch):
+    """The transformer of a TarFlow is not causal."""
+    monkeypatch.setattr(
+        tarflow, "causal", torch.nn.functional.scaled_dot_product_attention
+    )
+
+
+@breaks(
+    "Proposition 7.13: with memory: the inverse",
+    "Proposition 7.13: each patch once: the textbook's",
+)
+def lose_the_position(monkeypatch):
+    """With memory each patch is told that it is the first."""
+    right = PatchMAF._said
+    monkeypatch.setattr(
+        PatchMAF,
+        "_said",
+        lambda self, x, told, memories=(), start=0: right(
+            self, x, told, memories
+        ),
+    )
+
+
+@breaks(
+    "Proposition 7.14: PixelCNN: read back exactly",
 )
 def read_backwards(monkeypatch):
     """Pictures come back mirrored."""
@@ -346,7 +467,7 @@ def read_backwards(monkeypatch):
     )
 
 
-@breaks("Proposition 7.13: PixelCNN: two words from ideal")
+@breaks("Proposition 7.14: PixelCNN: two words from ideal")
 def doubt_each_symbol(monkeypatch):
     """Most of the probability is spread evenly."""
     right = codecs.Pixels._each
@@ -358,7 +479,7 @@ def doubt_each_symbol(monkeypatch):
     monkeypatch.setattr(codecs.Pixels, "_each", wrong)
 
 
-@breaks("Proposition 7.13: PixelCNNPP: two words from ideal")
+@breaks("Proposition 7.14: PixelCNNPP: two words from ideal")
 def code_colours_apart(monkeypatch):
     """Each colour is coded with the probabilities of the first."""
     right = codecs.Pixels._given
