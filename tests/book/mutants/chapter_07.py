@@ -214,6 +214,27 @@ def lean_on_red(monkeypatch):
     monkeypatch.setattr(ColourLogistics, "split", wrong)
 
 
+@breaks("Proposition 7.6: draws: the entropy is their mean cost")
+def draw_blue_first(monkeypatch):
+    """Drawn colours stand in the wrong order."""
+    right = ColourLogistics.sample
+    monkeypatch.setattr(
+        ColourLogistics, "sample", lambda self, p: right(self, p).flip(1)
+    )
+
+
+@breaks("Proposition 7.6: draws: the entropy is their mean cost")
+def draw_colours_apart(monkeypatch):
+    """Each colour is drawn as if it were the first."""
+    right = ColourLogistics.sample
+
+    def wrong(self, parameters):
+        drawn = [right(self, parameters)[:, c] for c in range(self.colours)]
+        return torch.stack(drawn, 1)
+
+    monkeypatch.setattr(ColourLogistics, "sample", wrong)
+
+
 use_one_component = rewrite(
     "m = means[k, c] + y",
     "m = means[0, c] + y",
@@ -315,13 +336,13 @@ def forget_the_memory(monkeypatch):
     monkeypatch.setattr(image_transformer, "blocks_1d", wrong)
 
 
-@breaks("Proposition 7.10: rectangles: the one before is told")
+@breaks("Proposition 7.10: rectangles: what is before, in their order")
 def tell_nothing(monkeypatch):
     """The input of a place is empty."""
     monkeypatch.setattr(image_transformer, "delayed", torch.zeros_like)
 
 
-@breaks("Proposition 7.10: rectangles: nothing later in their order")
+@breaks("Proposition 7.10: rectangles: what is before, in their order")
 def show_the_pixel(monkeypatch):
     """The input of a place is its own pixel."""
     monkeypatch.setattr(image_transformer, "delayed", lambda x: x)
