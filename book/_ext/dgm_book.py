@@ -44,7 +44,7 @@ TITLED = re.compile(
     r'<p class="admonition-title">(?P<title>.*?)</p>',
     re.S,
 )
-TAGS = re.compile(r"<[^>]+>")
+MARKUP = re.compile(r"<[^>]+>|\\[()]")  # tags, and the brackets of a formula
 WITHOUT_SCRIPTS = (
     "<noscript><p><strong>Scripts are switched off.</strong> Formulas stand "
     "here as TeX, sliders do not move, and the search does not work.</p>"
@@ -101,7 +101,7 @@ def name_boxes(page: str) -> str:
     """Let screen readers announce where a theorem begins, and which."""
 
     def named(match):
-        title = html.escape(html.unescape(TAGS.sub("", match["title"])))
+        title = html.escape(html.unescape(MARKUP.sub("", match["title"])))
         return f'<div role="group" aria-label="{title}" {match[0][5:]}'
 
     return TITLED.sub(named, page)

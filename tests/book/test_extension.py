@@ -140,13 +140,14 @@ def test_a_process_keeps_what_another_one_has_just_cached(
 def test_a_box_has_a_role_and_its_title_as_a_name():
     page = (
         '<div class="dgm-theorem admonition" id="thm-x">\n'
-        '<p class="admonition-title">Theorem 1.2 (<em>A</em> &amp; "B")</p>'
+        '<p class="admonition-title">'
+        'Theorem 1.2 (<em>A</em> &amp; "\\(n\\)")</p>'
         '<p>Text.</p></div><div class="admonition">'
         '<p class="admonition-title">Note</p></div>'
     )
     named = dgm_book.name_boxes(page)
     assert named.startswith(
-        '<div role="group" aria-label="Theorem 1.2 (A &amp; &quot;B&quot;)" '
+        '<div role="group" aria-label="Theorem 1.2 (A &amp; &quot;n&quot;)" '
         'class="dgm-theorem admonition" id="thm-x">'
     )
     assert named.count("role=") == 1
