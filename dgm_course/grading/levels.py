@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
 TRAINING = """
 def train(x, seed):
     torch.manual_seed(seed)
@@ -33,6 +37,20 @@ def levels(
         The ``thresholds`` of ``Trained``.
     """
     return [(round(start + part * (limit - start), 2), 1.0) for part in parts]
+
+
+def of_a_gaussian(x_train: Tensor, x_test: Tensor) -> float:
+    """Mean log-likelihood of test points by the Gaussian of training points.
+
+    Args:
+        x_train: (N, D).
+        x_test: (M, D).
+
+    Returns:
+        Nats per point, a ``start`` of :func:`levels`.
+    """
+    fitted = MultivariateNormal(x_train.mean(0), torch.cov(x_train.T))
+    return fitted.log_prob(x_test).mean().item()
 
 
 def weak(model: str, steps: int) -> str:
