@@ -1,31 +1,17 @@
 """The benchmark runs, on tiny sizes and with whatever peers there are."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "flows.py"
-
-
-def run(*arguments):
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from support.benchmarks import SCRIPTS, quick, run
 
 
 def test_quick_run(tmp_path):
-    out = tmp_path / "made" / "flows.json"
-    printed = run(SCRIPT, "--quick", "--out", out)
-    result = json.loads(out.read_text())
-    assert result["quick"] and result["threads"] == 1
+    result = quick("flows", tmp_path)
+    assert result["threads"] == 1
     rows = result["rows"]
     tasks = {row["task"] for row in rows}
     assert len(tasks) == 10
     for task in tasks:
-        assert task in printed
         same = {row["name"]: row for row in rows if row["task"] == task}
         assert "dgm_course" in same
         for row in same.values():
@@ -49,7 +35,7 @@ runpy.run_path(script, run_name="__main__")
 
 def test_missing_peers_are_named(tmp_path):
     out = tmp_path / "flows.json"
-    printed = run("-c", WITHOUT_PEERS, SCRIPT, out)
+    printed = run("-c", WITHOUT_PEERS, SCRIPTS / "flows.py", out)
     for name in ("zuko", "nflows", "normflows", "pyro", "FrEIA"):
         assert f"{name} is left out" in printed
     result = json.loads(out.read_text())

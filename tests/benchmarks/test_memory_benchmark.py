@@ -1,23 +1,13 @@
 """The benchmark of memory runs, on tiny sizes and with whatever peers exist."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+from support.benchmarks import quick
 
 
 def test_quick_run(tmp_path):
-    out = tmp_path / "memory.json"
-    command = [sys.executable, str(SCRIPT), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(out.read_text())
-    assert result["quick"] and result["threads"] == 1
+    result = quick("memory", tmp_path)
+    assert result["threads"] == 1
     peaks = {}
     for row in result["rows"]:
-        assert row["task"] in done.stdout
         assert row["cpu_ms"] > 0 and row["peak_mib"] > 0
         peaks.setdefault(row["name"], []).append(row["peak_mib"])
     assert {"plain", "checkpoint each", "dgm_course"} <= set(peaks)
