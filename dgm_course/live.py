@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import importlib.util
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 from .plots import image_tag, png
+from .profile import is_static
 
 STEPS = 200
 
@@ -54,8 +54,7 @@ def live(
                 f"{name}={ends!r} is no range; give its lowest and its highest "
                 "value, such as (0.1, 3.0)"
             )
-    static = os.environ.get("DGM_STATIC") == "1"
-    if static or importlib.util.find_spec("ipywidgets") is None:
+    if is_static() or importlib.util.find_spec("ipywidgets") is None:
         draw(**{name: (low + high) / 2 for name, (low, high) in ranges.items()})
         return _Line(list(ranges))
     return _widget(draw, alt, ranges)

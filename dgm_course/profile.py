@@ -27,6 +27,11 @@ def current_profile() -> str:
     return name
 
 
+def is_static() -> bool:
+    """Return whether the book is built: no kernel later, no progress bars."""
+    return os.environ.get("DGM_STATIC") == "1"
+
+
 def profile(*, smoke: T, read: T, full: T) -> T:
     """Choose a value by profile; the variable is read at each call.
 

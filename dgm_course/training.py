@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
@@ -27,6 +26,7 @@ from .devices import (
 from .finite import NonFiniteLoss, watch
 from .history import History, Window
 from .limits import at_least
+from .profile import is_static
 
 __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit"]
 
@@ -179,7 +179,7 @@ def fit(
             history.validation.append(state.step, *point)
 
     # the built book shows no progress bars
-    quiet = not progress or run.rank > 0 or os.environ.get("DGM_STATIC") == "1"
+    quiet = not progress or run.rank > 0 or is_static()
     bar = tqdm(total=steps, initial=state.step, disable=quiet)
     explained = memory_errors_explained(batch_size, accumulate)
     with bar, explained, _interruptible() as interrupted:

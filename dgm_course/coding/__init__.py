@@ -8,7 +8,6 @@ the distance of local bits back (chapter 1 measures both).
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..profile import is_static
 from .codecs import Autoregressive, Codec, Pixels, codec
 from .stack import Stack
 
@@ -140,4 +140,4 @@ def _begin(chosen: Codec, seed: int) -> np.ndarray:
 
 def _quiet(objects: Any) -> bool:
     # the built book shows no progress bars
-    return len(objects) < 10 or os.environ.get("DGM_STATIC") == "1"
+    return len(objects) < 10 or is_static()

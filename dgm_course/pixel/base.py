@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..likelihoods import Likelihood
+from ..profile import is_static
 
 
 class Step(NamedTuple):
@@ -180,7 +180,7 @@ class PixelModel(nn.Module):
         groups = [slice(c, c + 1) for c in range(channels)]
         if self.likelihood.joint:
             groups = [slice(None)]
-        quiet = not progress or os.environ.get("DGM_STATIC") == "1"
+        quiet = not progress or is_static()
         for i in tqdm(range(0 if streams else rows, height), disable=quiet):
             for j in range(width):
                 if at and i < rows:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..limits import at_least
-from .sampling import CausalNet, check_labels
+from .sampling import CausalNet
 
 
 class MaskedConv(nn.Conv2d):
@@ -171,15 +171,6 @@ class PixelCNN(CausalNet):
             layers += [nn.ReLU(), masked("B", inputs, width, 1, colours)]
         self.layers = nn.Sequential(*layers)
 
-    def rows(self, y, context):
-        """Nothing: all layers look above and to the left at once.
-
-        Raises:
-            ValueError: If a context is given; there is none.
-        """
-        check_labels(context, len(y), 0)
-        return ()
-
     def columns(self, y, rows, context):
-        """Run all layers."""
+        """Run all layers: each looks above and to the left at once."""
         return self.layers(y)

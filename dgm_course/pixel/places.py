@@ -7,7 +7,6 @@ at its own place, is the task of the last two layers.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..profile import is_static
 from .base import PixelModel, Step
 from .pixelcnn import masked
 from .sampling import check_labels
@@ -162,7 +162,7 @@ class OrderedModel(PixelModel):
             )
         channels, height, width = y.shape[1:]
         at = self.net.stream(y, context) if cached else None
-        quiet = not progress or os.environ.get("DGM_STATIC") == "1"
+        quiet = not progress or is_static()
         groups = self.net.groups(height, width)
         for row, column in tqdm(groups, disable=quiet):
             for c in range(channels):

@@ -31,12 +31,16 @@ class CausalNet(nn.Module, ABC):
     resolution stands in a :class:`Half`.
     """
 
-    @abstractmethod
     def rows(self, y: Tensor, context: Tensor | None) -> tuple:
-        """Return what is known of each row before it begins.
+        """Return what is known of each row before it begins: here nothing.
 
         Pictures (B, ?, H, W), or smaller by a power of 2, in nested tuples.
+
+        Raises:
+            ValueError: If a context is given; there is none.
         """
+        check_labels(context, len(y), 0)
+        return ()
 
     @abstractmethod
     def columns(self, y: Tensor, rows: tuple, context: Tensor | None) -> Tensor:

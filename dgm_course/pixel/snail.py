@@ -18,7 +18,7 @@ from ..nn import causal
 from ..nn.attention import coordinates
 from ..nn.residual import GatedResidual, concat_elu, normed
 from .pixelcnnpp import RIGHT, convolution
-from .sampling import CausalNet, Stream, check_labels
+from .sampling import CausalNet, Stream
 
 
 class Surroundings(nn.Module):
@@ -137,15 +137,6 @@ class PixelSNAIL(CausalNet):
             for _ in range(blocks)
         )
         self.last = normed(2 * channels, outputs, 1)
-
-    def rows(self, y, context):
-        """Nothing is known of a row before it begins.
-
-        Raises:
-            ValueError: If labels are given; there are none.
-        """
-        check_labels(context, len(y), 0)
-        return ()
 
     def columns(self, y, rows, context):
         """Run all blocks."""

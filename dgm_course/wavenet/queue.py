@@ -8,7 +8,6 @@ Algorithm", 2016).
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..profile import is_static
 from .network import WaveNet, gated
 from .teacher import Teacher, in_range
 
@@ -181,4 +181,4 @@ def _silence(teacher: Teacher, start: Tensor) -> Tensor:
 
 
 def _quiet(progress: bool) -> bool:
-    return not progress or os.environ.get("DGM_STATIC") == "1"
+    return not progress or is_static()

@@ -55,16 +55,13 @@ def train(
     Returns:
         The card that was written.
     """
-    checkpoints = out / "checkpoints"
-    with alone(checkpoints / f"{recipe.name}.lock"):
-        return _train(
-            recipe, checkpoints, minutes, resume, device, seed, progress
-        )
+    with alone(out / "checkpoints" / f"{recipe.name}.lock"):
+        return _train(recipe, out, minutes, resume, device, seed, progress)
 
 
 def _train(
     recipe: Recipe,
-    checkpoints: Path,
+    out: Path,
     minutes: float | None,
     resume: bool,
     device: str | None,
@@ -86,14 +83,15 @@ def _train(
             recipe.loss,
             steps=recipe.steps[profile],
             minutes=left,
-            checkpoint=checkpoints / f"{recipe.name}.{profile}{more}.pt",
+            checkpoint=out
+            / "checkpoints"
+            / f"{recipe.name}.{profile}{more}.pt",
             resume=resume,
             device=device,
             seed=number,
             progress=progress,
             **recipe.options,
         )
-        out = checkpoints.parent
         if card is None:
             write = partial(_first_card, recipe, out, model, data, number)
         else:

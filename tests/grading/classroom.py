@@ -1,4 +1,4 @@
-"""A class of forty as Moodle exports it, ten of them hostile or broken."""
+"""A class as Moodle exports it, some of it hostile or broken."""
 
 import io
 import json
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mangled import notebook
 
 FIRST = 7_000_000  # Moodle's number of the first participant
+ABSENT = "s999"  # hands in nothing
 NAMES = [
     "Ada Lovelace",
     "Ада Лавлейс",
@@ -74,8 +75,12 @@ class Student:
     loses: set = field(default_factory=set)
 
 
-def students(questions, solution, untouched):
-    """Forty students, with what they hand in and what that costs them."""
+def students(questions, solution, untouched, sound=30, hostile=10):
+    """Students, with what they hand in and what that costs them.
+
+    One in ten sound works trains a model, the last six hold one of the listed
+    wrong solutions; ten kinds of hostile or broken ones follow in turn.
+    """
     graded = [q for q in questions if hasattr(q, "wrong")]
     trained, second = graded[-1], graded[1]
     everything = {q.id for q in graded}
@@ -88,11 +93,11 @@ def students(questions, solution, untouched):
         return work(i, GAUSSIAN, source.format(name=name))
 
     found = []
-    for i in range(30):
+    for i in range(sound):
         loses, data, file = set(), work(i), "тетрадь №1 (final).ipynb"
-        if i >= 3:
+        if i >= sound // 10:
             loses, data = {trained.id}, work(i, GAUSSIAN)
-        if i >= 24:  # one of the listed wrong solutions as well
+        if i >= sound - 6:  # one of the listed wrong solutions as well
             question = graded[i % (len(graded) - 1)]
             wrong = question.wrong[i % len(question.wrong)]
             data, loses = work(i, GAUSSIAN, wrong.source), loses | {question.id}
@@ -105,20 +110,23 @@ def students(questions, solution, untouched):
     both = {trained.id, second.id}
     link = zipfile.ZipInfo("a1.ipynb")
     link.external_attr = 0o120777 << 16
-    found += [
-        (broken(CRASH), "a1.ipynb", both),
-        (broken(LOOP), "a1.ipynb", both),
-        (broken(FORGE), "a1.ipynb", both),
-        (work(33, GAUSSIAN, CHILDREN), "a1.ipynb", {trained.id}),
-        (work(34, GAUSSIAN, SHOUT), "a1.ipynb", {trained.id}),
-        (json.dumps(notebook(untouched)).encode(), "a1.ipynb", everything),
-        (b"\x89PNG not a notebook", "a1.ipynb", ...),
-        (packed({f"{k}.ipynb": bytes(10**8) for k in range(12)}), "b.zip", ...),
-        (packed({link: b"/etc/passwd"}), "link.zip", ...),
-        (work(39)[:500], "a1.ipynb", ...),
-    ]
+    bomb = packed({f"{k}.ipynb": bytes(10**8) for k in range(12)})
+    for i in range(sound, sound + hostile):
+        bad = [
+            (broken(CRASH), "a1.ipynb", both),
+            (broken(LOOP), "a1.ipynb", both),
+            (broken(FORGE), "a1.ipynb", both),
+            (work(i, GAUSSIAN, CHILDREN), "a1.ipynb", {trained.id}),
+            (work(i, GAUSSIAN, SHOUT), "a1.ipynb", {trained.id}),
+            (json.dumps(notebook(untouched)).encode(), "a1.ipynb", everything),
+            (b"\x89PNG not a notebook", "a1.ipynb", ...),
+            (bomb, "b.zip", ...),
+            (packed({link: b"/etc/passwd"}), "link.zip", ...),
+            (work(i)[:500], "a1.ipynb", ...),
+        ]
+        found.append(bad[(i - sound) % len(bad)])
     return [
-        Student(f"s{i:02}", NAMES[i] if i < 10 else f"Student {i}", *work)
+        Student(f"s{i:03}", NAMES[i] if i < 10 else f"Student {i}", *work)
         for i, work in enumerate(found)
     ]
 
@@ -142,7 +150,7 @@ def export(folder, members):
         files[f"export/{folder_of}/{student.file}"] = student.data
         name = student.name.replace('"', '""')
         rows.append(f'Participant {FIRST + i};"{name}";{student.id}')
-    rows.append(f"Participant {FIRST + 99};Quiet Student;s99")
+    rows.append(f"Participant {FIRST + 999};Quiet Student;{ABSENT}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "export.zip").write_bytes(packed(files))
     (folder / "class.csv").write_text("\n".join(rows) + "\n", "utf-8")

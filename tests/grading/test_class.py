@@ -17,11 +17,12 @@ from dgm_course.grading.collect import collect
 pytestmark = pytest.mark.slow
 
 
-def written_by(name, folder):
+def written_by(name, folder, **sizes):
     members = classroom.students(
         assignments.load(name).questions,
         content.solution(name),
         content.student(name),
+        **sizes,
     )
     classroom.export(folder, members)
     return members
@@ -40,8 +41,8 @@ def rows_of(out):
 def check_scores(name, members, out):
     """Everybody loses what is wrong in the work, and nothing else."""
     rows, graded = rows_of(out), assignments.load(name).graded
-    assert set(rows) == {*(m.id for m in members), "s99"}
-    assert rows["s99"]["status"] == "nothing handed in"
+    assert set(rows) == {*(m.id for m in members), classroom.ABSENT}
+    assert rows[classroom.ABSENT]["status"] == "nothing handed in"
     for member in members:
         row = rows[member.id]
         if member.loses is ...:
@@ -53,7 +54,9 @@ def check_scores(name, members, out):
         }
         assert lost == member.loses, (member.id, member.name)
     # the untouched notebook earns nothing at all
-    assert float(rows["s35"]["total"]) == 0
+    graded = {q.id for q in graded}
+    untouched = [m for m in members if m.loses == graded]
+    assert untouched and all(float(rows[m.id]["total"]) == 0 for m in untouched)
 
 
 @pytest.mark.parametrize("name", ["a1", "a3", "a5"])
@@ -72,6 +75,15 @@ def test_forty_submissions(name, tmp_path):
             for cell in (c for row in csv.reader(file) for c in row):
                 assert not cell.startswith("=")
     assert len(list((out / "feedback").iterdir())) == 40
+
+
+def test_two_hundred_submissions(tmp_path):
+    """A tenth of them hostile: one command, and nobody attends."""
+    members = written_by("a1", tmp_path, sound=180, hostile=20)
+    out = tmp_path / "out"
+    assert cli.main(words("a1", tmp_path, out)) == 0
+    check_scores("a1", members, out)
+    assert "192 graded" in (out / "summary.html").read_text("utf-8")
 
 
 def test_a_class_survives_kill_9(tmp_path):
