@@ -64,7 +64,8 @@ class Batches:
         processes: ... out of how many.
 
     Raises:
-        ValueError: If there are no rows, or the size makes no sense.
+        ValueError: If there are no rows, the size makes no sense, or a
+            process would have no share.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class Batches:
         self.per_epoch = len(self.rows[0]) // self.size
         self.seed, self.rank, self.processes = seed, rank, processes
         self._epoch, self._order = -1, torch.empty(0)
-        if self.size % processes:
+        if self.size < processes:
             raise ValueError(
-                f"batch_size = {self.size} does not divide into shares for "
-                f"{processes} processes; choose a multiple"
+                f"a batch has {self.size} rows, and there are {processes} "
+                "processes; give each a row at least, or start fewer"
             )
 
     def index(self, step: int) -> Tensor:
@@ -102,16 +103,22 @@ class Batches:
             # (Apple's GPUs, pytorch issue 139550)
             order = order.to(device, non_blocking=device.type != "mps")
             self._epoch, self._order = epoch, order
-        share = self.size // self.processes
-        low = batch * self.size + self.rank * share
-        return self._order[low : low + share]
+        low, high = (
+            batch * self.size + rank * self.size // self.processes
+            for rank in (self.rank, self.rank + 1)
+        )
+        return self._order[low:high]
 
     def parts(self, step: int, accumulate: int) -> list[tuple[float, Any]]:
-        """Return the batch of a step, cut into parts, with their weights."""
-        index = self.index(step)
+        """Return the share of a step, cut into parts, with their weights.
+
+        Processes have the same number of parts, whose weights add up to 1 on
+        average over the processes: so do their gradients.
+        """
+        number = min(accumulate, self.size // self.processes)
         return [
-            (len(chunk) / len(index), take(self.rows, chunk))
-            for chunk in index.chunk(accumulate)
+            (self.processes * len(part) / self.size, take(self.rows, part))
+            for part in self.index(step).tensor_split(number)
         ]
 
     def where(self, step: int) -> str:

@@ -51,6 +51,7 @@ class TrainingState:
     def __init__(self, model, options: dict[str, Any], device: str):
         self.model, self.options, self.step = model, options, 0
         parameters = list(model.parameters())
+        self.device = parameters[0].device
         self.optimizer: Any = torch.optim.Adam(
             parameters,
             lr=options["lr"],
@@ -115,16 +116,22 @@ class TrainingState:
             parts["average"] = self.average
         return parts
 
-    def save(self, path: str | Path) -> None:
-        """Write the state atomically."""
+    def save(self, path: str | Path, window: Window) -> None:
+        """Write the state atomically.
+
+        Args:
+            path: The file.
+            window: Losses since the last point of the curve, of all processes.
+        """
         state = {name: p.state_dict() for name, p in self._parts().items()}
         state["options"], state["step"] = self.options, self.step
         state["history"] = self.history.to_dict()
-        total, squares, count = self.window.numbers()
+        total, squares, count = window.numbers()
         state["window"] = asdict(Window(total, squares, count))
         state["rng"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            state["cuda_rng"] = torch.cuda.get_rng_state_all()
+        if self.device.type == "cuda":
+            # of this one: where it is resumed there may be more, or fewer
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
         with atomic_write(path) as file:
             torch.save(state, file)
 
@@ -156,5 +163,5 @@ class TrainingState:
         self.history = History.from_dict(state["history"])
         self.window = Window(**state["window"])
         torch.set_rng_state(state["rng"])
-        if "cuda_rng" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        if "cuda_rng" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)

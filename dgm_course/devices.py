@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import distributed as dist
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .history import Window
+from .nn.norm import BatchNorm2d, several
 
 T = TypeVar("T")
 
@@ -61,6 +67,27 @@ def memory_errors_explained(batch_size: int, accumulate: int) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def lost_processes_explained(checkpoint: str | Path | None) -> Iterator[None]:
+    """Say what is left when another process of a run has died.
+
+    Raises:
+        ConnectionError: In place of the transport's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo's errors have no class of their own
+        if not re.search("gloo|NCCL", str(error)):
+            raise
+        kept = "there is no checkpoint to resume from"
+        if checkpoint is not None and Path(checkpoint).exists():
+            kept = f"{checkpoint} is whole: start again, and resume"
+        raise ConnectionError(
+            "another process of this run was lost (torchrun tells which was "
+            f"the first, and its signal); {kept}"
+        ) from error
+
+
 class OneDevice:
     """The whole batch on one device: plain torch, nothing to install."""
 
@@ -81,9 +108,9 @@ class OneDevice:
         """Return the window as it is."""
         return window
 
-    def any(self, flag: bool) -> bool:
-        """Return the flag as it is."""
-        return flag
+    def any(self, *flags: bool) -> list[bool]:
+        """Return the flags as they are."""
+        return list(flags)
 
 
 class ManyProcesses:
@@ -98,13 +125,26 @@ class ManyProcesses:
 
         self.accelerator = Accelerator(cpu=device == "cpu")
         # numbers of the host travel without the devices, which need not wait
-        self.hosts = torch.distributed.new_group(backend="gloo")
+        self.hosts = dist.new_group(backend="gloo")
         self.device = self.accelerator.device
         self.rank = self.accelerator.process_index
         self.processes = self.accelerator.num_processes
 
     def prepare(self, module: nn.Module) -> nn.Module:
-        """Wrap the module so that gradients are averaged over processes."""
+        """Wrap the module so that gradients are averaged over processes.
+
+        Raises:
+            ValueError: If a part of it normalizes by the rows of one process.
+        """
+        for name, part in module.named_modules():
+            shared = isinstance(part, (BatchNorm2d, nn.SyncBatchNorm))
+            if isinstance(part, _BatchNorm) and not shared:
+                raise ValueError(
+                    f"{name} is torch's {type(part).__name__}, by which each "
+                    "process would normalize its own rows; use "
+                    "dgm_course.nn.BatchNorm2d, or on GPUs "
+                    "torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)"
+                )
         return self.accelerator.prepare(module)
 
     def no_sync(self, module: nn.Module) -> Any:
@@ -116,13 +156,13 @@ class ManyProcesses:
         total, squares, count = self._sum([*window.numbers()])
         return Window(total, squares, round(count))
 
-    def any(self, flag: bool) -> bool:
-        """Return whether any process raises its flag: all stop together."""
-        return self._sum([float(flag)])[0] > 0
+    def any(self, *flags: bool) -> list[bool]:
+        """Return for each flag whether a process raises it: all act alike."""
+        return [raised > 0 for raised in self._sum([*map(float, flags)])]
 
     def _sum(self, numbers: list[float]) -> list[float]:
         tensor = torch.tensor(numbers, dtype=torch.float64)
-        torch.distributed.all_reduce(tensor, group=self.hosts)
+        dist.all_reduce(tensor, group=self.hosts)
         return tensor.tolist()
 
 
@@ -132,14 +172,33 @@ def from_first(make: Callable[[], T]) -> T:
     Without a process group, as before torchrun's processes have met in
     ``fit``, each process is the first.
     """
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not several():
         return make()
-    # an evaluation may take long
-    group = distributed.new_group(backend="gloo", timeout=timedelta(days=1))
-    made = [make() if distributed.get_rank() == 0 else None]
-    distributed.broadcast_object_list(made, src=0, group=group)
+    made = [make() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(made, src=0, group=_patient())
     return cast(T, made[0])
+
+
+def from_all(make: Callable[[int], T], number: int) -> list[T]:
+    """Return [make(0), ..., make(number - 1)], shared among the processes.
+
+    All processes must call this, and get the same list; tensors in it are on
+    the CPU where there are several. What is made for an index must not depend
+    on the indices before: draw its noise from a seed of its own.
+    """
+    if not several():
+        return [make(i) for i in range(number)]
+    rank, processes = dist.get_rank(), dist.get_world_size()
+    mine = [make(i) for i in range(rank, number, processes)]
+    shares: list[Any] = [None] * processes
+    dist.all_gather_object(shares, mine, group=_patient())
+    return [shares[i % processes][i // processes] for i in range(number)]
+
+
+@cache
+def _patient() -> Any:
+    """Return a group of the processes that waits for a long evaluation."""
+    return dist.new_group(backend="gloo", timeout=timedelta(days=1))
 
 
 def processes_or_device(device: str | None) -> OneDevice | ManyProcesses:

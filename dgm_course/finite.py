@@ -67,7 +67,7 @@ class Immediate:
             NonFiniteLoss: If a value is not finite.
             ValueError: If the loss has another shape.
         """
-        _require_one_per_sample(values)
+        require_one_per_sample(values)
         bad = int((~values.isfinite()).sum())
         if bad:
             raise _bad_loss(self.where(self.step), bad, values.numel())
@@ -134,7 +134,7 @@ class Deferred:
         Raises:
             ValueError: If the loss has another shape.
         """
-        _require_one_per_sample(values)
+        require_one_per_sample(values)
         bad = (~values.detach().isfinite()).sum()
         self._now += bad
         self._seen += values.numel()
@@ -175,7 +175,12 @@ class Deferred:
         )
 
 
-def _require_one_per_sample(values: Tensor) -> None:
+def require_one_per_sample(values: Tensor) -> None:
+    """Refuse what is no loss of each sample, (B,).
+
+    Raises:
+        ValueError: If it has another shape.
+    """
     if not isinstance(values, Tensor) or values.ndim != 1:
         given = f"is a {type(values).__name__}"
         if isinstance(values, Tensor):

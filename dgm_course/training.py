@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,40 +16,21 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .batches import Batches, Data, NoBatches, as_rows, take
+from .batches import Batches, Data, NoBatches
 from .checkpoint import TrainingState
 from .devices import (
     describe,
+    lost_processes_explained,
     memory_errors_explained,
     processes_or_device,
 )
+from .evaluation import Loss, default_loss, evaluate, sample
 from .finite import NonFiniteLoss, watch
 from .history import History, Window
 from .limits import at_least
 from .profile import is_static
 
-__all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit"]
-
-Loss = Callable[[Any, Any, int], Tensor]
-
-
-def default_loss(model: Any, batch: Any, step: int) -> Tensor:
-    """``model.loss(batch)``, or else the negative ELBO or log-likelihood.
-
-    A tuple, the batch of several tensors, becomes several arguments, as in
-    ``model.log_prob(x, context)``.
-
-    Raises:
-        TypeError: If the model has none of the three.
-    """
-    parts = batch if isinstance(batch, tuple) else (batch,)
-    for name, sign in (("loss", 1), ("elbo", -1), ("log_prob", -1)):
-        if hasattr(model, name):
-            return sign * getattr(model, name)(*parts)
-    raise TypeError(
-        f"{type(model).__name__} has no loss, elbo or log_prob; "
-        "pass fit a function loss(model, batch, step) -> (B,)"
-    )
+__all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit", "sample"]
 
 
 def fit(
@@ -78,7 +59,8 @@ def fit(
     """Train a model in place with Adam and return the history of its loss.
 
     Started by ``torchrun``, every process works on its share of each batch
-    (this needs the accelerate library); otherwise one device does it all.
+    (this needs the accelerate library); otherwise one device does it all. An
+    update is the same for any number of processes, up to rounding and noise.
 
     Args:
         model: Any module; it is moved to the device.
@@ -106,7 +88,8 @@ def fit(
             end.
         resume: Go on from ``checkpoint`` if it is there, with the options of
             its run (``steps`` may grow). The result of one process on a CPU
-            equals that of an uninterrupted run bit for bit.
+            equals that of an uninterrupted run bit for bit. There may be
+            another number of processes than before.
         device: "cpu", "cuda", ...; None takes the best there is.
         seed: Fixes the order of the data and the noise of the loss.
         progress: Show a progress bar.
@@ -120,6 +103,7 @@ def fit(
             a CPU. An accelerator makes no update from there on, and this is
             raised at the next point of the loss curve.
         MemoryError: If the device has too little, and what to change.
+        ConnectionError: If another process of the run has died.
         TypeError: If the data are no tensors.
         ValueError: If an option, the data or the shape of the loss make no
             sense, or the checkpoint is of another model or of other options.
@@ -148,7 +132,8 @@ def fit(
     }
     state = TrainingState(model, options, describe(run.device))
     # one answer for all: a process may come before the file is written
-    if resume and checkpoint is not None and run.any(Path(checkpoint).exists()):
+    (there,) = run.any(checkpoint is not None and Path(checkpoint).exists())
+    if resume and checkpoint is not None and there:
         state.load(checkpoint)
         if run.rank > 0:
             state.window = Window()
@@ -169,8 +154,10 @@ def fit(
         guard.settle()
         history.seconds = spent + time.monotonic() - began
         history.steps = state.step
-        if checkpoint is not None and run.rank == 0:
-            state.save(checkpoint)
+        if checkpoint is not None:
+            whole = run.combine(state.window)
+            if run.rank == 0:
+                state.save(checkpoint, whole)
 
     def hold_out() -> None:
         if validation is not None:
@@ -181,8 +168,9 @@ def fit(
     # the built book shows no progress bars
     quiet = not progress or run.rank > 0 or is_static()
     bar = tqdm(total=steps, initial=state.step, disable=quiet)
-    explained = memory_errors_explained(batch_size, accumulate)
-    with bar, explained, _interruptible() as interrupted:
+    memory = memory_errors_explained(batch_size, accumulate)
+    lost = lost_processes_explained(checkpoint)
+    with bar, memory, lost, _interruptible() as interrupted:
         while state.step < steps:
             step = state.step
             state.set_lr(lr * _schedule(step, steps, warmup, cosine))
@@ -212,13 +200,16 @@ def fit(
             if evaluate_every and state.step % evaluate_every == 0:
                 guard.settle()
                 hold_out()
-            if checkpoint is not None and now - saved > 60:
+            late = minutes is not None and now - began > 60 * minutes
+            # what one process has to do, all do, in the same step
+            due, late, asked = run.any(
+                now - saved > 60, late, interrupted.is_set()
+            )
+            if due and checkpoint is not None:
                 save()
                 saved = now
-            late = minutes is not None and now - began > 60 * minutes
-            if run.any(interrupted.is_set() or late):
-                timed = run.any(late)
-                history.stopped = "out of time" if timed else "interrupted"
+            if late or asked:
+                history.stopped = "out of time" if late else "interrupted"
                 break
         save()
         if history.validation.step[-1:] != [state.step]:
@@ -231,33 +222,6 @@ def fit(
     if history.stopped == "interrupted" and run.rank == 0:
         print(f"stopped after step {state.step} of {steps}; nothing is lost")
     return history
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    data: Data,
-    loss: Loss | None = None,
-    batch_size: int = 500,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the mean loss over all data, in nats, and its standard error.
-
-    The noise is the same at each call (``seed``); the random state and the
-    mode (train or eval) of the model are left as they were.
-    """
-    device = next(model.parameters(), torch.zeros(())).device
-    rows, window, mode = as_rows(data, device), Window(), model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
-            for low in range(0, len(rows[0]), batch_size):
-                batch = take(rows, slice(low, low + batch_size))
-                window.add((loss or default_loss)(model, batch, 0))
-    finally:
-        model.train(mode)
-    return window.mean_and_se()
 
 
 class _Step(nn.Module):

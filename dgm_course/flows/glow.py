@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
-from ..nn import ConvNet
+from ..nn import ConvNet, channel_moments
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import Affine, ScaleShift
 from .coupling import Channels, Coupling
@@ -66,7 +65,7 @@ class ActNorm(Flow):
     @torch.no_grad()
     def _initialize(self, x: Tensor) -> None:
         """Set shift and scale, unless weights were loaded that have them."""
-        mean, variance = channel_moments(x)
+        mean, variance, _ = channel_moments(x)
         found = -mean, -0.5 * (variance + 1e-6).log()
         for parameter, value in zip((self.shift, self.log_scale), found):
             # no branch: the flag stays on the device
@@ -77,24 +76,6 @@ class ActNorm(Flow):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._asked = False  # ask the flag that was just loaded
-
-
-def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel, over all processes.
-
-    Args:
-        x: (B, C, ...), the same B in each process.
-
-    Returns:
-        (C,) and (C,).
-    """
-    over = [d for d in range(x.ndim) if d != 1]
-    sums = torch.stack([x.mean(over), x.square().mean(over)])
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(sums)
-        sums /= dist.get_world_size()
-    mean, square = sums
-    return mean, (square - mean.square()).clamp(min=0)
 
 
 class InvertibleConv(Flow):

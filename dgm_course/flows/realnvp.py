@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..limits import at_least
-from ..nn import MLP, ConvNet
+from ..nn import MLP, ConvNet, channel_moments
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import ScaleShift
 from .coupling import Channels, Coupling, Halves, PackedCheckerboard
@@ -78,8 +78,7 @@ class BatchNorm(Flow):
     In training, mean and variance are those of the batch: rows depend on each
     other, and what comes out is an estimate. In evaluation they are averages
     over past batches, which are constants: the map is invertible and its
-    log-determinant exact. Under several processes each normalizes its own
-    rows, and the averages of the first are kept.
+    log-determinant exact. Under several processes the batch is that of all.
 
     Args:
         channels: Channels of the pictures.
@@ -105,8 +104,7 @@ class BatchNorm(Flow):
         """Subtract the mean, divide by the standard deviation."""
         mean, variance = self.mean, self.variance
         if self.training:
-            over = [d for d in range(x.ndim) if d != 1]
-            variance, mean = torch.var_mean(x, over, correction=0)
+            mean, variance, _ = channel_moments(x)
             with torch.no_grad():
                 self.mean.lerp_(mean, self.momentum)
                 self.variance.lerp_(variance, self.momentum)

@@ -7,6 +7,7 @@ from .borrowed import Borrowed
 from .conv import ConvNet, conv
 from .made import MADE, MaskedLinear
 from .mlp import MLP
+from .norm import BatchNorm2d, channel_moments
 from .outputs import bounded, per_value
 from .residual import GatedNet, GatedResidual
 from .transformer import Memory, TransformerBlock, causal
@@ -15,6 +16,7 @@ __all__ = [
     "MADE",
     "MLP",
     "Amortized",
+    "BatchNorm2d",
     "Borrowed",
     "ConvNet",
     "GatedNet",
@@ -25,6 +27,7 @@ __all__ = [
     "TransformerBlock",
     "bounded",
     "causal",
+    "channel_moments",
     "conv",
     "made_inverse",
     "per_value",

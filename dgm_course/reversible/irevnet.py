@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..flows import Compose, Squeeze
+from ..nn import BatchNorm2d
 from .revnet import convolution
 from .sequence import HalfStep, ReversibleSequence
 
@@ -32,13 +33,13 @@ class Bottleneck(nn.Sequential):
         self, inputs: int, hidden: int, outputs: int, stride: int
     ) -> None:
         super().__init__(
-            nn.BatchNorm2d(inputs),
+            BatchNorm2d(inputs),
             nn.ReLU(),
             convolution(inputs, hidden, 3, stride),
-            nn.BatchNorm2d(hidden),
+            BatchNorm2d(hidden),
             nn.ReLU(),
             convolution(hidden, hidden, 3, 1),
-            nn.BatchNorm2d(hidden),
+            BatchNorm2d(hidden),
             nn.ReLU(),
             convolution(hidden, outputs, 3, 1),
         )
@@ -102,7 +103,7 @@ class IRevNet(nn.Module):
         self.sequence = ReversibleSequence(*steps, store=store)
         # of the features, (C, H, W)
         self.width = self.sequence.output_shape((channels + padding, *size))
-        self.norm = nn.BatchNorm2d(self.width[0])
+        self.norm = BatchNorm2d(self.width[0])
         self.head = nn.Linear(self.width[0], classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..nn import BatchNorm2d
 from .sequence import ReversibleBlock, ReversibleSequence, halves
 
 
@@ -39,7 +40,7 @@ class Residual(nn.Sequential):
             plan = [(inner, 1, 1), (inner, 3, stride), (outputs, 1, 1)]
         layers: list[nn.Module] = []
         for width, size, step in plan:
-            layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
+            layers += [BatchNorm2d(inputs), nn.ReLU()]
             layers.append(convolution(inputs, width, size, step))
             inputs = width
         super().__init__(*layers)
@@ -155,7 +156,7 @@ class Classifier(nn.Module):
             layers += self.stage(count, inputs, outputs, stride, bottleneck)
             inputs = outputs
         self.layers: Any = nn.ModuleList(layers)
-        self.norm = nn.BatchNorm2d(inputs)
+        self.norm = BatchNorm2d(inputs)
         self.head = nn.Linear(inputs, classes)
 
     def stage(

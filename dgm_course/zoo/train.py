@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..devices import from_first
+from ..devices import from_first, lost_processes_explained
 from ..files import alone
 from ..history import History
 from ..profile import current_profile
@@ -40,7 +40,8 @@ def train(
     Ctrl-C, a budget or a crash, it goes on there with ``resume``. The metrics
     are those of the weights as they are stored, rounded to float16.
 
-    Under torchrun the first process judges and writes, the others wait.
+    Under torchrun the first process judges and writes, the others wait; the
+    run may be resumed by another number of processes.
 
     Args:
         recipe: What to train.
@@ -75,6 +76,8 @@ def _train(
         if minutes is not None and card is not None:
             left = max(0.0, minutes - (time.monotonic() - began) / 60)
         more = "" if card is None else f".seed{number}"
+        name = f"{recipe.name}.{profile}{more}.pt"
+        checkpoint = out / "checkpoints" / name
         torch.manual_seed(number)
         model, data = recipe.build(), recipe.data()
         history = fit(
@@ -83,9 +86,7 @@ def _train(
             recipe.loss,
             steps=recipe.steps[profile],
             minutes=left,
-            checkpoint=out
-            / "checkpoints"
-            / f"{recipe.name}.{profile}{more}.pt",
+            checkpoint=checkpoint,
             resume=resume,
             device=device,
             seed=number,
@@ -96,7 +97,8 @@ def _train(
             write = partial(_first_card, recipe, out, model, data, number)
         else:
             write = partial(_with_another_seed, recipe, out, model, card)
-        card = from_first(partial(write, history))
+        with lost_processes_explained(checkpoint):
+            card = from_first(partial(write, history))
         if history.stopped != "finished":
             break
     if card is None:
