@@ -43,6 +43,8 @@ test: lint unit notebook-tests book browser-tests  ## everything that CI runs
 test-all: test  ## and what takes long
 	$(BIN)/python -m pytest -m slow
 	$(MAKE) mutants
+	for what in wheel sdist lowest; do \
+	  $(BIN)/python tests/environments.py $$what || exit 1; done
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

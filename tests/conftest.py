@@ -8,6 +8,8 @@ import torch
 # plain asserts in there report what they compared
 pytest.register_assert_rewrite("support")
 os.environ.setdefault("DGM_PROFILE", "smoke")
+# commands, which a search for doctests would import
+collect_ignore = ["environments.py", "random_mutants.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -430,9 +430,11 @@ def test_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
 
 
-def test_unwritable_folder():
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    path = tmp_path / "file/run.pt"
     with pytest.raises(OSError, match="choose another folder"):
-        fit(model(), points(), steps=1, checkpoint="/dev/null/run.pt", **CPU)
+        fit(model(), points(), steps=1, checkpoint=path, **CPU)
 
 
 def test_evaluation_has_fixed_noise_and_leaves_no_trace():

@@ -212,7 +212,7 @@ def test_a_read_only_folder(published, site, small_disk):
 def test_a_folder_that_cannot_be_made(published, site, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("DGM_DATA", str(tmp_path / "file" / "sets"))
-    with pytest.raises(OSError, match=r"file/sets/mnist\.npz.*DGM_DATA"):
+    with pytest.raises(OSError, match=r"file.sets.mnist\.npz.*DGM_DATA"):
         mnist(full=True)
     assert site.asked == []
 

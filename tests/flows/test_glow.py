@@ -86,8 +86,9 @@ def test_a_flag_that_is_not_saved_is_caught():
 
 def share(rank, store, path):
     """Each process sees half of the rows."""
+    meeting = torch.distributed.FileStore(store, 2)
     torch.distributed.init_process_group(
-        "gloo", f"file://{store}", rank=rank, world_size=2
+        "gloo", store=meeting, rank=rank, world_size=2
     )
     layer = ActNorm(3).double()
     layer(batch().chunk(2)[rank])

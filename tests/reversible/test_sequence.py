@@ -284,8 +284,9 @@ def test_the_counter_counts_what_plain_autograd_stores():
 def averaged(rank, path, results):
     """Two processes, each with half of the rows: mean gradients."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    store = torch.distributed.FileStore(path, 2)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{path}", rank=rank, world_size=2
+        "gloo", store=store, rank=rank, world_size=2
     )
     torch.manual_seed(0)
     model = ReversibleSequence(

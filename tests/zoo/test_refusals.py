@@ -97,7 +97,7 @@ def test_two_trainings_of_one_name_at_once(folder):
         other.stdout.readline()
         with pytest.raises(ValueError, match="another run works on the same"):
             zoo.train(zoo.recipe(NAME), folder, device="cpu", progress=False)
-        other.send_signal(signal.SIGKILL)
+        other.kill()
     zoo.train(zoo.recipe(NAME), folder, device="cpu", progress=False)
 
 
@@ -116,7 +116,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with training._interruptible() as interrupted:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert not interrupted.is_set()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
