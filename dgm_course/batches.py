@@ -15,7 +15,7 @@ Data = Array | Sequence[Array] | TensorDataset
 
 
 def as_rows(data: Data, device: torch.device | str) -> tuple[Tensor, ...]:
-    """Return the tensors of a data set, moved to a device.
+    """Return the tensors (n, ...) of a data set, moved to a device.
 
     Raises:
         TypeError: If they are no tensors, arrays or TensorDataset.
@@ -43,7 +43,7 @@ def as_rows(data: Data, device: torch.device | str) -> tuple[Tensor, ...]:
 
 
 def take(rows: tuple[Tensor, ...], index: Tensor | slice) -> Any:
-    """Return the chosen rows: a tensor, or a tuple where there are several."""
+    """Return the chosen rows: one tensor (B, ...), or a tuple of several."""
     parts = tuple(part[index] for part in rows)
     return parts[0] if len(parts) == 1 else parts
 
@@ -91,7 +91,7 @@ class Batches:
             )
 
     def index(self, step: int) -> Tensor:
-        """Return the row numbers of this process's share of a batch."""
+        """Return the row numbers, (b,), of this process's share of a batch."""
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(

@@ -71,7 +71,7 @@ class TrainingState:
         """Apply the gradients, and move the averaged weights.
 
         Args:
-            bad: 1 on the device where the gradients are not finite and
+            bad: 0-d, 1 on the device where the gradients are not finite and
                 nothing may move, else 0; None where they are known to be.
         """
         if bad is None or self.optimizer.defaults["fused"]:

@@ -97,7 +97,7 @@ class Window:
     count: int = 0
 
     def add(self, values: Tensor) -> None:
-        """Add the values of a batch."""
+        """Add the values of a batch, of any shape."""
         values = values.detach()
         if values.device.type != "mps":  # Apple's GPUs have no float64
             values = values.double()

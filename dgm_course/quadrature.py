@@ -1,4 +1,7 @@
-"""Integrals on a grid, with what is known of their error."""
+"""Integrals on a grid, with what is known of their error.
+
+From chapter 0 on they check that densities integrate to 1.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ raises :class:`CheckFailed` with the measured numbers otherwise; numbers that
 are not finite fail. A tolerance is a number of roundings times the float
 precision, a number of standard errors, or the change when a grid is halved.
 A page that allows more than the default says where the number comes from:
-:func:`sensitivity` and :func:`integral` (``outside``) help to derive it.
+:func:`sensitivity` and :func:`integral` (``outside``) help to derive it; the
+error of a sum of n terms is bounded in Higham, "Accuracy and Stability of
+Numerical Algorithms", 2002, section 4.2.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def show_measured() -> None:
 
 
 def mean_and_se(samples: Tensor) -> tuple[float, float]:
-    """Return the mean of ``samples`` and its standard error.
+    """Return the mean of ``samples``, of any shape, and its standard error.
 
     Raises:
         ValueError: If there are fewer than two samples.
@@ -199,7 +201,7 @@ def sensitivity(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def expectation(
     theorem: str, claim: str, samples: Tensor, value: Number, k: float = 5
 ) -> None:
-    """Check that the mean of independent samples is ``value``.
+    """Check that the mean of independent samples, (n,), is ``value``.
 
     Within k standard errors; at k = 5 a true claim fails once in 1.7 million
     draws.
@@ -212,7 +214,7 @@ def expectation(
 def mean_at_most(
     theorem: str, claim: str, samples: Tensor, limit: Number, k: float = 5
 ) -> None:
-    """Check that the mean of independent samples is not above ``limit``."""
+    """Check that the mean of independent samples, (n,), is <= ``limit``."""
     mean, se = mean_and_se(samples)
     error = mean - _tensor(limit).item()
     _report(theorem, claim, f"{k:g} std errors", error, k * se)

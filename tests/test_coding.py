@@ -12,7 +12,6 @@ from support.pixel import MODELS as PICTURES
 from dgm_course import coding, flows
 from dgm_course.coding import codecs, stack
 from dgm_course.dequantization import Dequantized
-from dgm_course.nn import MADE
 from dgm_course.vae import MixtureOfGaussians, mlp_vae
 from dgm_course.verify import mean_and_se
 
@@ -34,20 +33,6 @@ def small_flow(dim=6):
 
 def small_vae():
     return randomized(mlp_vae(2, hidden=(8,), shape=(12,)), 0.15)
-
-
-def symbols_of(levels=3, dim=5):
-    """A MADE over symbols, and its log-probability of rows (B, D)."""
-    made = randomized(MADE(dim, (16,), outputs=levels), 0.7)
-
-    def logits(x):
-        return made(x.double()).movedim(0, 2)
-
-    def log_prob(x):
-        rows = logits(x).log_softmax(2)
-        return rows.gather(2, x[:, :, None]).sum((1, 2))
-
-    return coding.Autoregressive(logits, (dim,)), log_prob
 
 
 def test_a_pop_undoes_its_push_and_a_push_its_pop():
@@ -83,16 +68,6 @@ def test_a_normal_costs_its_entropy(std):
     # the coder's probabilities are multiples of 2^-24, and each of the up to
     # 2^15 integers of a window gets at least one: 2^-9 of the mass
     assert abs(bits.bits - before - ideal) < WORD + n * 2**-8
-
-
-def test_symbols_come_back_and_cost_their_likelihood():
-    codec, log_prob = symbols_of()
-    torch.manual_seed(0)
-    x = torch.randint(3, (200, 5))
-    archive = coding.compress(codec, x)
-    assert torch.equal(coding.decompress(codec, archive), x)
-    ideal = -log_prob(x).sum().item() / math.log(2)
-    assert abs(archive.bits - ideal) < 2 * WORD + len(x) * 5 * 2**-12
 
 
 def test_a_vae_costs_its_elbo():

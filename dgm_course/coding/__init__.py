@@ -17,12 +17,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..profile import is_static
-from .codecs import Autoregressive, Codec, Pixels, codec
+from .codecs import Codec, Pixels, codec
 from .stack import Stack
 
 __all__ = [
     "Archive",
-    "Autoregressive",
     "Codec",
     "Pixels",
     "compress",
@@ -87,7 +86,7 @@ def compress(model: Any, x: Tensor, seed: int = 0) -> Archive:
 
     Args:
         model: A VAE, a Dequantized flow, a PixelModel, or a codec such as
-            :class:`Autoregressive`.
+            :class:`Pixels`.
         x: Integers (B, ...).
         seed: Of the random bits that bits back begins with.
 

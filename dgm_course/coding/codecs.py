@@ -49,43 +49,6 @@ class Codec(ABC):
         """Read one object."""
 
 
-class Autoregressive(Codec):
-    """Symbol by symbol, each with its conditional distribution.
-
-    Args:
-        logits: Maps objects ``(1, *shape)`` to (1, D, K): row i holds the
-            unnormalized log-probabilities of symbol i and may depend on the
-            symbols before it alone.
-        shape: Shape of one object; D is the product.
-    """
-
-    def __init__(
-        self, logits: Callable[[Tensor], Tensor], shape: Sequence[int]
-    ) -> None:
-        self.logits, self.shape = logits, tuple(shape)
-
-    def push(self, stack, x):
-        """Write the symbols from last to first, so that the first comes off."""
-        symbols = x.flatten()
-        rows = [self._row(symbols, i) for i in range(len(symbols))]
-        stack.push_categorical(symbols.numpy(), np.stack(rows))
-
-    def pop(self, stack):
-        """Read the symbols in their order."""
-        symbols = torch.zeros(self.shape, dtype=torch.int64).flatten()
-        for i in range(len(symbols)):
-            row = self._row(symbols, i)
-            symbols[i] = int(stack.pop_categorical(row[None])[0])
-        return symbols.view(1, *self.shape)
-
-    @torch.no_grad()
-    def _row(self, symbols: Tensor, i: int) -> np.ndarray:
-        # what is not known when symbol i is read is 0 when it is written
-        known = torch.where(torch.arange(len(symbols)) < i, symbols, 0)
-        logits = self.logits(known.view(1, *self.shape))
-        return logits[0, i].double().softmax(0).numpy()
-
-
 class Pixels(Codec):
     """A model of pictures: sub-pixel by sub-pixel, in the order of drawing.
 
@@ -283,8 +246,7 @@ def codec(model: Any, shape: Sequence[int]) -> Codec:
         return model
     raise TypeError(
         f"no codec is known for a {type(model).__name__}; expected a VAE, a "
-        "Dequantized flow, a PixelModel, or a Codec such as "
-        "Autoregressive(logits, shape)"
+        "Dequantized flow, a PixelModel, or a Codec such as Pixels(model)"
     )
 
 

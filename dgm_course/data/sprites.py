@@ -23,33 +23,10 @@ CANVAS = 64  # all lengths below are pixels of a 64 x 64 picture
 REACH = 13.6  # no sprite is further from its centre: 9.6 * sqrt(2) is most
 
 
-def factors_of(index: Tensor) -> Tensor:
-    """Return the factors of the pictures with these numbers.
-
-    Args:
-        index: Integers in {0, ..., COUNT - 1}, (B,). The last factor is the
-            fastest, as in the published data.
-
-    Returns:
-        Levels (B, 5), in the order of ``FACTORS``, int64.
-    """
-    levels, rest = [], index.long()
-    for size in reversed(FACTORS.values()):
-        levels.append(rest % size)
-        rest = rest // size
-    return torch.stack(levels[::-1], 1)
-
-
-def index_of(factors: Tensor) -> Tensor:
-    """Return the numbers of pictures, (B,): undoes :func:`factors_of`."""
-    index = torch.zeros_like(factors[:, 0])
-    for column, size in zip(factors.unbind(1), FACTORS.values()):
-        index = size * index + column
-    return index
-
-
 def world(**levels: Iterable[int]) -> Tensor:
-    """Return all factors of a part of the world, (n, 5).
+    """Return all factors of a part of the world, (n, 5), int64.
+
+    In the order of the published pictures: the last factor is the fastest.
 
     Args:
         **levels: Levels that a factor may take, by its name, such as

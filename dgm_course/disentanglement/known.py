@@ -1,4 +1,7 @@
-"""Codes of which one knows how disentangled they are: to try metrics on."""
+"""Codes of which one knows how disentangled they are: to try metrics on.
+
+Chapter 11 shows what each score says of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def ideal(factors: Tensor) -> Tensor:
 
 
 def permuted(factors: Tensor, seed: int = 0) -> Tensor:
-    """The ideal code with its units shuffled, and each sign turned.
+    """The ideal code (n, K), its units shuffled and each sign turned.
 
     As good as the ideal: no score may notice.
     """
@@ -23,7 +26,7 @@ def permuted(factors: Tensor, seed: int = 0) -> Tensor:
 
 
 def rotated(factors: Tensor, seed: int = 0) -> Tensor:
-    """The ideal code turned by a random rotation: all is known, mixed up."""
+    """The ideal code (n, K) turned at random: all is known, mixed up."""
     codes = ideal(factors)
     draw = torch.Generator().manual_seed(seed)
     k = codes.shape[1]
@@ -32,6 +35,6 @@ def rotated(factors: Tensor, seed: int = 0) -> Tensor:
 
 
 def unrelated(factors: Tensor, seed: int = 0) -> Tensor:
-    """Gaussian noise that knows nothing of the factors."""
+    """Gaussian noise (n, K) that knows nothing of the factors."""
     draw = torch.Generator().manual_seed(seed)
     return torch.randn(factors.shape, generator=draw, dtype=torch.float64)

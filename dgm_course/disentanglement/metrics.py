@@ -164,7 +164,10 @@ def mig_gaps(codes: Tensor, factors: Tensor, bins: int = 20) -> Tensor:
 
 
 def mig(codes: Tensor, factors: Tensor, bins: int = 20) -> float:
-    """The mutual information gap: the mean of :func:`mig_gaps`."""
+    """The mutual information gap of codes (n, D): the mean of the gaps.
+
+    Arguments: see :func:`mig_gaps`.
+    """
     return mig_gaps(codes, factors, bins).mean().item()
 
 

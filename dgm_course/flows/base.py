@@ -212,7 +212,7 @@ class FlowModel(nn.Module):
         context: Tensor | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw n samples; with a context, ``len(context) == n``."""
+        """Draw n samples (n, ...); with a context, ``len(context) == n``."""
         z = self.base.sample(n, temperature)
         return self.flow.inverse(z, self._check_context(n, context))[0]
 

@@ -74,7 +74,7 @@ class Scaled(Conditional):
         self.bound = bound
 
     def log_scale(self, raw: Tensor) -> Tensor:
-        """Return the bounded log-scale."""
+        """Return the bounded log-scale, of the shape of ``raw``."""
         return bounded(raw, self.bound)
 
 

@@ -31,19 +31,19 @@ class Partition(ABC):
 
     @abstractmethod
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return first and second part of x."""
+        """Return first and second part of x, (B, D) or (B, C, H, W)."""
 
     @abstractmethod
     def whole(self, first: Tensor, second: Tensor) -> Tensor:
-        """Undo :meth:`parts`."""
+        """Undo :meth:`parts`: return a tensor of the shape of x."""
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the part that is kept and the part that changes."""
+        """Return the parts of x, (B, ...), that is kept and that changes."""
         first, second = self.parts(x)
         return (second, first) if self.swap else (first, second)
 
     def join(self, kept: Tensor, changed: Tensor) -> Tensor:
-        """Undo :meth:`split`."""
+        """Undo :meth:`split`: return a tensor of the shape of x."""
         parts = (changed, kept) if self.swap else (kept, changed)
         return self.whole(*parts)
 
@@ -53,7 +53,8 @@ class Partition(ABC):
         """Let the network look at the part that is kept.
 
         Returns:
-            P times the channels of the part that changes, and its size.
+            (B, P C, H, W) or (B, P D): P numbers for each value of the part
+            that changes.
         """
         return net(kept, context)
 

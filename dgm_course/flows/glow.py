@@ -141,6 +141,9 @@ def full_precision(x: Tensor) -> AbstractContextManager:
     """Leave autocast: a map rounded to bfloat16 would lose its noise.
 
     Networks may be rounded: what they say is a function of what is kept.
+
+    Args:
+        x: A tensor of any shape, on the device of the map.
     """
     kind = x.device.type
     if torch.amp.is_autocast_available(kind):

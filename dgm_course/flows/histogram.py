@@ -1,4 +1,7 @@
-"""A table of frequencies as a flow: the first layer for dequantized pixels."""
+"""A table of frequencies as a flow: the first layer for dequantized pixels.
+
+Chapter 1 shows why it helps: no later layer has to learn where grey is rare.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class MAF(Flow):
     def inverse_textbook(
         self, z: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The inverse in D passes of the whole network, for comparison."""
+        """The inverse of z (B, D) in D passes of the network, to compare."""
         return made_inverse.textbook(
             self.made, self.conditional.inverse, z, context
         )
@@ -101,7 +101,7 @@ class MAF(Flow):
         context: Tensor | None = None,
         tolerance: float = 0.0,
     ) -> tuple[Tensor, Tensor, int]:
-        """The inverse by Jacobi sweeps; also returns how many it took."""
+        """The inverse of z (B, D) by Jacobi sweeps, and how many it took."""
         return made_inverse.jacobi(
             self.made, self.conditional.inverse, z, context, tolerance
         )

@@ -1,4 +1,4 @@
-"""What all likelihoods of integers have in common."""
+"""What all likelihoods of integers have in common (chapters 6 to 8)."""
 
 from __future__ import annotations
 
@@ -97,9 +97,10 @@ class Likelihood(nn.Module, ABC):
 
 
 def choose(log_p: Tensor) -> Tensor:
-    """Draw an index along the first dimension, with these probabilities.
+    """Draw an index along the first dimension of (K, ...): integers (...).
 
-    The first of independent exponential clocks of rates p to ring.
+    The probabilities are exp(log_p), up to a factor: of independent
+    exponential clocks with these rates, which rings first?
     """
     clocks = torch.empty_like(log_p).exponential_()
     return (log_p - clocks.log()).argmax(0)

@@ -1,4 +1,4 @@
-"""Pixels that are black or white."""
+"""Pixels that are black or white, as those of chapter 8."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def log_mass(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
     bin lies in a tail and however narrow it is.
 
     Args:
-        x: Integers in {0, ..., levels - 1}.
+        x: Integers in {0, ..., levels - 1}, of any shape.
         mean: Where the logistics lie, in [-1, 1]; broadcast against x.
         log_scale: Logarithm of their scales, in the same units.
         levels: Number of levels.

@@ -1,4 +1,7 @@
-"""What a number in nats means: the one place that divides by log 2."""
+"""What a number in nats means: the one place that divides by log 2.
+
+Chapter 1 explains the unit, bits per dimension.
+"""
 
 from __future__ import annotations
 

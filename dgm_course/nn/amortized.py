@@ -1,4 +1,4 @@
-"""Parameters of a layer that may depend on a context."""
+"""Parameters of a layer that may depend on a context, as in chapter 10."""
 
 from __future__ import annotations
 

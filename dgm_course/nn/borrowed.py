@@ -1,4 +1,7 @@
-"""A network whose weights belong to somebody else."""
+"""A network whose weights belong to somebody else.
+
+The teacher of chapter 6, and the decoder of chapter 10.
+"""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ class MADE(nn.Module):
 
 
 def in_sight(x: Tensor) -> bool:
-    """Return whether the values of x can be looked at for nothing.
+    """Return whether the values of x, of any shape, cost nothing to look at.
 
     An accelerator would be waited for, and a compiled graph broken.
     """
@@ -191,7 +191,7 @@ def in_sight(x: Tensor) -> bool:
 
 
 def holds(condition: Tensor) -> bool:
-    """Return the truth of a condition, and False where it is out of sight.
+    """Return the truth of a 0-d condition, False where it is out of sight.
 
     Inside ``torch.func.vmap``, and on the meta device, there is no single
     value to look at.

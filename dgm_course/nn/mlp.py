@@ -1,4 +1,4 @@
-"""A multilayer perceptron, the conditioner of every flow on vectors."""
+"""A multilayer perceptron, the conditioner of the flows of chapter 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs of a network are read as."""
+"""What the outputs of a network are read as, from chapter 1 on."""
 
 from __future__ import annotations
 

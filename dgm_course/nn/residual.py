@@ -112,7 +112,7 @@ class GatedNet(nn.Module):
         self.last = normed(2 * channels, outputs, zero=True)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Map a picture, with its context, to a picture."""
+        """Map (B, C, H, W), with its context, to (B, outputs, H, W)."""
         h = self.first(x)
         for layer in self.layers:
             seen = (context,) if isinstance(layer, GatedResidual) else ()

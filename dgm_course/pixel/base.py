@@ -1,4 +1,4 @@
-"""What all autoregressive models of pictures have in common."""
+"""What all autoregressive models of pictures in chapter 7 share."""
 
 from __future__ import annotations
 

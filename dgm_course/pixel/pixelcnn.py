@@ -118,7 +118,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the layers compute."""
+        """Add to x, (B, C, H, W), what the layers compute."""
         return x + self.layers(x)
 
 

@@ -2,7 +2,7 @@
 
 Attention and recurrence look at a pixel as a whole: what they compute for a
 place sees all colours of earlier places. That a colour sees those before it,
-at its own place, is the task of the last two layers.
+at its own place, is the task of the last two layers (chapter 7).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class PlaceNet(nn.Module, ABC):
         """Return what gives the parameters of one place after another.
 
         Args:
-            y: Pictures that are filled in, see :meth:`remember`.
+            y: Pictures (B, C, H, W) that are filled in, see :meth:`remember`.
             context: None.
         """
         check_labels(context, len(y), 0)

@@ -57,7 +57,7 @@ class CausalNet(nn.Module, ABC):
         return self.columns(y, self.rows(y, context), context)
 
     def stream(self, y: Tensor, context: Tensor | None = None) -> Stream:
-        """Return what computes the parameters of one place after another."""
+        """Return what computes the parameters at places of (B, C, H, W)."""
         return Stream(self, y, context)
 
 
@@ -211,7 +211,7 @@ class _Product(nn.Module):
 
 
 def check_labels(context: Tensor | None, n: int, classes: int) -> None:
-    """Refuse labels where there are none, and the other way round.
+    """Refuse labels (n,) where there are none, and the other way round.
 
     Raises:
         ValueError: Naming what was given and what was expected.

@@ -85,7 +85,7 @@ class AttentionBlock(nn.Module):
         )
 
     def forward(self, h: Tensor, around: Tensor) -> Tensor:
-        """Look at neighbours, then at all earlier places."""
+        """Look at neighbours, then at all earlier places: (B, C, H, W)."""
         for residual in self.residuals:
             h = residual(h)
         query = self.query(torch.cat([h, around[:, -2:]], 1))

@@ -1,4 +1,4 @@
-"""Calling a network a second time as if it were the first."""
+"""Calling a network a second time as if it were the first (chapter 3)."""
 
 from __future__ import annotations
 

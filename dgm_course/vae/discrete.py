@@ -1,4 +1,7 @@
-"""A latent-variable model so small that every expectation is a sum."""
+"""A latent-variable model so small that every expectation is a sum.
+
+The terms of ELBO surgery (chapter 8) are computed on it without an error bar.
+"""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def descend(
     """Minimize over tensors alone: no weight of a model gets a gradient.
 
     Args:
-        free: Leaf tensors, changed in place.
+        free: Leaf tensors of any shapes, changed in place.
         loss: A scalar of them.
         steps: Updates of Adam, whose step size falls to 0 along a cosine.
         lr: Its step size at the start.

@@ -124,6 +124,6 @@ class Distillation(nn.Module):
         draws: int = 4,
         context: int = 0,
     ) -> Divergence:
-        """Draw n sounds and compare; see :func:`divergence`."""
+        """Draw n sounds (n, length) and compare; see :func:`divergence`."""
         z = self.student.noise(n, length)
         return divergence(self.student, self.teacher, z, local, draws, context)

@@ -111,7 +111,7 @@ class Block(nn.Module):
 
 
 def gated(raw: Tensor) -> Tensor:
-    """Return tanh(first half) * sigmoid(second half) of the channels."""
+    """Return tanh(first half) * sigmoid(second half): (B, C, T) of 2 C."""
     signal, gate = raw.chunk(2, dim=1)
     return torch.tanh(signal) * torch.sigmoid(gate)
 

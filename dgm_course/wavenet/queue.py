@@ -150,7 +150,7 @@ def sample_naive(
 ) -> Tensor:
     """The same samples, each from a pass over one receptive field.
 
-    Arguments and result: see :func:`sample`.
+    Arguments, shapes and result: see :func:`sample`.
     """
     first, length = start.shape[-1], start.shape[-1] + steps
     late = torch.cat([_silence(teacher, start), teacher.scaled(start)], -1)

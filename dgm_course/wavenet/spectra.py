@@ -1,4 +1,4 @@
-"""What is heard in a sound: power by time and frequency."""
+"""What is heard in a sound: power by time and frequency (chapter 6)."""
 
 from __future__ import annotations
 

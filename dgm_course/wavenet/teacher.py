@@ -89,5 +89,5 @@ class Teacher(nn.Module):
 
 
 def in_range(x: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
-    """Return levels {0, ..., levels - 1} as numbers in [-1, 1]."""
+    """Return levels {0, ..., levels - 1}, any shape, as numbers in [-1, 1]."""
     return 2 * x.to(dtype) / (levels - 1) - 1

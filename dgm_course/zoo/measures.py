@@ -34,29 +34,29 @@ def digits(split: str = "train", full: bool | None = None) -> Tensor:
 
 
 def grey_digits() -> Tensor:
-    """The training digits, uint8, grey; the profile decides how many."""
+    """The training digits, grey, (n, 1, 28, 28); the profile decides n."""
     return data.mnist("train").images
 
 
 def binary_digits(split: str, full: bool | None = None) -> Tensor:
-    """Digits binarized once, with the seed of their split."""
+    """Digits (n, 1, 28, 28) binarized once, with the seed of their split."""
     return binarize(data.mnist(split, full=full).images, seed=SEEDS[split])
 
 
 def each(
     function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1000
 ) -> Tensor:
-    """Apply a function to chunks of the data."""
+    """Apply a function to chunks (size, ...) of the data."""
     return torch.cat([function(some) for some in x.split(size)])
 
 
 def metric(values: Tensor, unit: str = "nats") -> Metric:
-    """Mean and standard error of one value per object."""
+    """Mean and standard error of one value per object, (n,)."""
     return Metric(*mean_and_se(values), unit, len(values))
 
 
 def paired(one: Tensor, other: Tensor, unit: str = "nats") -> Metric:
-    """How much ``one`` is above ``other`` on the same objects, on average.
+    """How much ``one``, (n,), is above ``other`` on the same objects: the mean.
 
     The standard error is that of the differences: what makes an object easy
     or hard for both models cancels.
@@ -73,7 +73,7 @@ def paired(one: Tensor, other: Tensor, unit: str = "nats") -> Metric:
 
 
 def bits(model: Any, rows: Tensor) -> Metric:
-    """Bits per dimension by the ELBO, one noise sample per object."""
+    """Bits per dimension of rows (n, ...) by the ELBO, one noise each."""
     nats = each(model.elbo, rows, 500)
     return metric(bits_per_dim(nats, rows[0].numel()), "bits/dim")
 

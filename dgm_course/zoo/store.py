@@ -108,7 +108,7 @@ def save_weights(model: nn.Module, path: Path) -> str:
 
 
 def as_stored(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights as :func:`load` will find them: rounded."""
+    """Return the weights as :func:`load` finds them: rounded, in shape."""
     state = model.state_dict()
     return {name: _widen(_narrow(name, value)) for name, value in state.items()}
 

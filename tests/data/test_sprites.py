@@ -15,8 +15,10 @@ LIT = {
 
 
 def some(n, seed=0):
+    """Factors of random pictures, (n, 5)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(sprites.COUNT, (n,), generator=generator)
+    index = torch.randint(sprites.COUNT, (n,), generator=generator)
+    return sprites.world()[index]
 
 
 @pytest.mark.parametrize("shape", range(3))
@@ -29,15 +31,14 @@ def test_the_published_number_of_pixels_is_lit(shape):
                zip(lit, published))  # fmt: skip
 
 
-def test_index_and_factors_belong_together():
-    assert sprites.COUNT == 737_280
-    index = torch.cat([torch.tensor([0, sprites.COUNT - 1]), some(1000)])
-    factors = sprites.factors_of(index)
-    assert torch.equal(sprites.index_of(factors), index)
-    assert factors[0].tolist() == [0, 0, 0, 0, 0]
-    assert factors[1].tolist() == [2, 5, 39, 31, 31]
-    # the published order: the row of the sprite is the fastest
-    assert sprites.factors_of(torch.tensor([33])).tolist() == [[0, 0, 0, 1, 1]]
+def test_the_world_is_in_the_published_order():
+    """The row of the sprite is the fastest."""
+    world = sprites.world()
+    assert len(world) == sprites.COUNT == 737_280
+    assert world[0].tolist() == [0, 0, 0, 0, 0]
+    assert world[33].tolist() == [0, 0, 0, 1, 1]
+    assert world[-1].tolist() == [2, 5, 39, 31, 31]
+    assert len(world.unique(dim=0)) == len(world)
 
 
 def inside(u, v, shape):
@@ -57,7 +58,7 @@ def inside(u, v, shape):
 
 @pytest.mark.parametrize("size", [64, 32, 9])
 def test_each_pixel_tells_whether_its_centre_is_inside(size):
-    factors = sprites.factors_of(some(30, seed=size))
+    factors = some(30, seed=size)
     pictures = sprites.render(factors, size)
     assert pictures.shape == (30, 1, size, size)
     assert pictures.dtype == torch.uint8
@@ -119,11 +120,10 @@ def test_nuisances_show_as_their_sum_and_touch_no_sprite(size):
 
 
 def test_it_draws_on_the_device_of_the_factors_without_waiting():
-    factors = sprites.factors_of(some(6))
+    factors = some(6)
     with gpu() as waits:
-        index = like(some(6))
-        pictures = sprites.render(sprites.factors_of(index), 32, index[:, None]
-                                  .expand(-1, 2) % 16)  # fmt: skip
+        there = like(factors)
+        pictures = sprites.render(there, 32, there[:, 3:] % 16)
         assert pictures.device == DEVICE and pictures.shape == (6, 1, 32, 32)
         assert waits.seen == []
     assert sprites.render(factors, 32).device.type == "cpu"
