@@ -1,20 +1,12 @@
 """Disentanglement: how it is measured, and what it is trained for."""
 
+from .importances import DCI, concentration, dci
+from .information import factor_entropy, mig, mig_gaps, mutual_information
 from .known import ideal, permuted, rotated, unrelated
-from .metrics import (
-    DCI,
-    alive,
-    all_scores,
-    beta_vae_score,
-    concentration,
-    dci,
-    factor_entropy,
-    factor_vae_score,
-    mig,
-    mig_gaps,
-    mutual_information,
-)
+from .metrics import all_scores
+from .tables import alive
 from .tcvae import Decomposition, TCObjective, decompose, weighted_log_q
+from .votes import beta_vae_score, factor_vae_score
 
 __all__ = [
     "DCI",

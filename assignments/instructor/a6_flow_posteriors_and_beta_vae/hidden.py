@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from dgm_course.disentanglement.metrics import mig_gaps
+from dgm_course.disentanglement.information import mig_gaps
 from dgm_course.grading.levels import levels, of_a_gaussian, weak
 from dgm_course.grading.questions import (
     Question,

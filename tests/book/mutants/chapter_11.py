@@ -7,7 +7,13 @@ from support import bugs
 
 from dgm_course import disentanglement as dis
 from dgm_course import vae
-from dgm_course.disentanglement import metrics, tcvae
+from dgm_course.disentanglement import (
+    importances,
+    information,
+    tables,
+    tcvae,
+    votes,
+)
 from dgm_course.likelihoods import Bernoulli
 from mutants import breaks, rewrite
 
@@ -175,7 +181,7 @@ def batch_size_twice(monkeypatch):
 
 
 def gaps_of(monkeypatch, wrong):
-    monkeypatch.setattr(metrics, "mig_gaps", wrong)
+    monkeypatch.setattr(information, "mig_gaps", wrong)
     monkeypatch.setattr(dis, "mig_gaps", wrong)
 
 
@@ -213,9 +219,9 @@ def no_second_unit(monkeypatch):
 )
 def two_bins(monkeypatch):
     """The bins are too wide to tell the levels."""
-    right = metrics.mutual_information
+    right = information.mutual_information
     monkeypatch.setattr(
-        metrics, "mutual_information", lambda z, v, bins=20: right(z, v, 2)
+        information, "mutual_information", lambda z, v, bins=20: right(z, v, 2)
     )
 
 
@@ -245,7 +251,7 @@ means = rewrite(
 def dead_units_count(monkeypatch):
     """A unit that moves by a thousandth is binned like any other."""
     monkeypatch.setattr(
-        metrics, "alive", lambda codes: torch.ones_like(codes[0]).bool()
+        tables, "alive", lambda codes: torch.ones_like(codes[0]).bool()
     )
 
 
@@ -259,7 +265,7 @@ def nothing_shared(monkeypatch):
     def wrong(level, rows, draw):
         return torch.randint(len(level), rows.shape, generator=draw)
 
-    monkeypatch.setattr(metrics, "_partners", wrong)
+    monkeypatch.setattr(votes, "_partners", wrong)
 
 
 @breaks("Proposition 11.6: FactorVAE score: any scale of a unit")
@@ -289,9 +295,9 @@ def no_mixing(monkeypatch):
 @breaks("Proposition 11.6: DCI, permuted: both 1")
 def entropy_itself(monkeypatch):
     """The entropy of the importances, not 1 minus it."""
-    right = metrics.concentration
+    right = importances.concentration
     monkeypatch.setattr(
-        metrics, "concentration", lambda table, axis: 1 - right(table, axis)
+        importances, "concentration", lambda table, axis: 1 - right(table, axis)
     )
 
 
