@@ -1,7 +1,7 @@
 """All scores of how well units of a code stand for factors of the world.
 
-They lie in [0, 1] or close to it, and larger is better. What they look at:
-:mod:`~dgm_course.disentanglement.tables`.
+They lie in [0, 1] or close to it, and larger is better. Chapter 11 derives
+them; what they look at: :mod:`~dgm_course.disentanglement.tables`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two tables that every score of a code looks at.
+"""The two tables that every score of a code looks at, in chapter 11.
 
 One row per picture: its code, the means of q(z|x), and its factors, integer
 levels that are independent of each other. Means are asked for, since noise
