@@ -10,6 +10,9 @@ from typing import Any
 
 from .plots import described, image_tag, png
 
+# of a reader whose system prefers reduced motion, before anything moves
+QUESTION = "This moves. Press again to play"
+
 SCRIPT = """<script>(()=>{
 const root=document.getElementById("%(uid)s");
 const frames=%(frames)s,labels=%(labels)s;
@@ -20,15 +23,20 @@ last.src=frames[frames.length-1];last.alt+=" "+labels[frames.length-1];
 ends.textContent=labels[0]+"; then "+labels[frames.length-1];
 for(const added of [ends,last]){added.className="dgm-print";
   added.style.display="none";img.after(added)}
-let timer=null;
+const calm=matchMedia("(prefers-reduced-motion: reduce)");
+let timer=null,asked=false;
+const say=(text,name="Play or pause")=>{button.textContent=text;
+  button.setAttribute("aria-label",name)};
 const show=()=>{img.src=frames[slider.value];
   label.textContent=labels[slider.value];
   slider.setAttribute("aria-valuetext",labels[slider.value])};
-const stop=()=>{clearInterval(timer);timer=null;button.textContent="\\u25B6"};
+const stop=()=>{clearInterval(timer);timer=null;asked=false;say("\\u25B6")};
 slider.addEventListener("input",show);
 button.addEventListener("click",()=>{
   if(timer)return stop();
-  button.textContent="\\u275A\\u275A";
+  if(calm.matches&&!asked){asked=true;
+    return say("%(question)s","%(question)s")}
+  say("\\u275A\\u275A");
   timer=setInterval(()=>{slider.value=(+slider.value+1)%%frames.length;show()},
     %(interval)d)});
 show()})()</script>"""
@@ -69,6 +77,7 @@ class Player:
             "frames": json.dumps(sources),
             "labels": json.dumps(self.labels).replace("</", "<\\/"),
             "interval": self.interval,
+            "question": QUESTION,
         }
         return (
             f'<div id="{uid}" class="dgm-player" role="group" '
