@@ -13,7 +13,7 @@ PROCESSES ?= 2
 PARALLEL := --numprocesses $(PROCESSES) --dist
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test test-all lint unit notebook-tests \
+.PHONY: help install book pdf zip serve test test-all lint unit notebook-tests \
         browser-tests mutants notebooks chapter page clean
 
 help:  ## show this list
@@ -34,6 +34,12 @@ $(INSTALLED): requirements.txt pyproject.toml
 book: $(INSTALLED)  ## execute the notebooks and build the book
 	DGM_STATIC=1 $(BIN)/jupyter-book build . --warningiserror --keep-going --quiet
 	@echo "The book: $(CURDIR)/_build/html/index.html  (make serve)"
+
+pdf: book  ## print the book into one file (needs chromium)
+	$(BIN)/python book/_ext/offline.py pdf
+
+zip: pdf  ## pack pages and PDF, to be read without a network
+	$(BIN)/python book/_ext/offline.py zip
 
 serve: book  ## show the book on http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

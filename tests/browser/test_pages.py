@@ -18,6 +18,8 @@ from support.browser import (
     opened,
 )
 
+from dgm_course.player import QUESTION
+
 HTML = Path(__file__).parents[2] / "_build/html"
 PAGES = sorted(p.stem for p in (HTML / "book").glob("*.html"))
 NOTEBOOKS = {p.stem for p in (HTML.parents[1] / "book").glob("*.ipynb")}
@@ -215,6 +217,61 @@ def test_page(browser, home, name, width):
         formulas_are_whole(page)
         if width == 1280:
             nobody_is_shut_out(page)
+        assert not problems
+
+
+# what a keyboard has to reach, and the element that has the focus
+REACHABLE = """() => [...document.querySelectorAll(
+    "article :is(a[href], button, input, summary)")]
+  .filter(e => e.checkVisibility() && e.getBoundingClientRect().width)
+  .filter(e => !e.dataset.reached).map(e => e.outerHTML.slice(0, 80))"""
+FOCUSED = """() => {
+  const e = document.activeElement, box = e.getBoundingClientRect();
+  const style = getComputedStyle(e);
+  e.dataset.reached = (e.dataset.reached || "") + "x";
+  const ring = style.outlineStyle !== "none" || style.boxShadow !== "none";
+  const seen = e.checkVisibility({opacityProperty: true})
+    && box.bottom > 0 && box.top < innerHeight;
+  return {end: e === document.body || e.dataset.reached === "xx",
+    name: e.outerHTML.slice(0, 80), shown: ring && seen};
+}"""
+
+
+def test_a_keyboard_reaches_everything(browser, home):
+    """Tab goes through a chapter; what has the focus is seen and says so."""
+    address = "book/01_uniform_dequantization.html"
+    with opened(browser, home, address) as (page, problems):
+        page.keyboard.press("Tab")
+        first = page.evaluate(FOCUSED)
+        assert "main-content" in first["name"], "no link over the menu"
+        hidden = []
+        while not (now := page.evaluate(FOCUSED))["end"]:
+            hidden += [] if now["shown"] else [now["name"]]
+            page.keyboard.press("Tab")
+        assert hidden == []
+        assert page.evaluate(REACHABLE) == []
+        page.locator("details.hide > summary").first.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details.hide[open]").count() == 1
+        assert not problems
+
+
+def test_who_prefers_reduced_motion_is_asked_first(browser, home):
+    address = "book/01_uniform_dequantization.html"
+    with opened(browser, home, address) as (page, problems):
+        page.emulate_media(reduced_motion="reduce")
+        player = page.locator(".dgm-player").first
+        button, slider = player.locator("button"), player.locator("input")
+        button.click()
+        assert button.inner_text() == QUESTION
+        assert button.get_attribute("aria-label") == QUESTION
+        page.wait_for_timeout(1000)  # two frames and a half
+        assert slider.input_value() == "0"
+        button.click()
+        moved = "slider => slider.value !== '0'"
+        page.wait_for_function(moved, arg=slider.element_handle())
+        button.click()
+        assert button.get_attribute("aria-label") == "Play or pause"
         assert not problems
 
 
