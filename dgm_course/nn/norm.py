@@ -1,4 +1,8 @@
-"""Normalization by a batch, whose rows several processes may share."""
+"""Normalization by a batch, whose rows several processes may share.
+
+Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by
+Reducing Internal Covariate Shift", 2015.
+"""
 
 from __future__ import annotations
 
