@@ -22,6 +22,14 @@ from dgm_course.training import NonFiniteLoss, evaluate, fit
 CPU = {"device": "cpu", "progress": False}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """As in a terminal, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_loss_falls_and_history_knows_its_error():
     history = fit(model(), points(), steps=200, batch_size=32, lr=1e-2, **CPU)
     assert history.loss.mean[-1] < history.loss.mean[0]
