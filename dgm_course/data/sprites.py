@@ -135,7 +135,7 @@ def _heart(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _draw_bar(pictures: Tensor, nuisances: Tensor) -> None:
-    """A bar of length w1 + w2, in 32nds of the width, in the last rows."""
+    """A bar of length w1 + w2, in 1/32 of the width, in the last rows."""
     n, size = len(pictures), pictures.shape[-1]
     if nuisances.shape != (n, 2):
         raise ValueError(

@@ -52,7 +52,7 @@ class Objective:
     Attributes:
         beta: Weight of the KL (Higgins et al., 2017).
         warmup: Steps in which the weight grows linearly from 0 to ``beta``
-            (Sonderby et al., 2016).
+            (Sønderby et al., 2016).
         free_bits: KL in nats, per group, below which its gradient is
             dropped: sum_j max(free_bits, mean over the batch of KL_j)
             (Kingma et al., 2016, equation 15).
