@@ -88,3 +88,22 @@ def test_the_error_of_a_ratio():
     same = speech.per_sample(3 * nats, nats)
     assert same.mean == pytest.approx(3 / math.log(2))
     assert same.se < 1e-12 and same.n == 3
+
+
+def test_the_loss_is_nats_per_sample_with_features_in_half_of_the_rows():
+    length = speech.CONTEXT + speech.LENGTH  # one crop is possible
+    torch.manual_seed(0)
+    sound = torch.randint(-3000, 3000, (5, length)).to(torch.int16)
+    known = torch.randn(5, speech.BANDS, length // speech.HOP)
+    model = speech.teacher_16().requires_grad_(False)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    found = speech.loss(model, (sound, known, torch.zeros(5).long()), 0)
+    x = speech.as_levels(model, sound)
+    told, silent = (
+        -model.log_probs(x, given, context=speech.CONTEXT).mean(1)
+        for given in (known, None)
+    )
+    torch.testing.assert_close(found[:2], told[:2])
+    torch.testing.assert_close(found[2:], silent[2:])
+    assert not torch.isclose(told, silent).any()
