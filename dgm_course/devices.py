@@ -55,16 +55,39 @@ def describe(device: torch.device) -> str:
 
 
 @contextmanager
-def memory_errors_explained(batch_size: int, accumulate: int) -> Iterator[None]:
-    """Say which setting to change when a device has too little memory."""
+def memory_errors_explained(advice: str) -> Iterator[None]:
+    """Say which setting to change when a device has too little memory.
+
+    Raises:
+        MemoryError: In place of torch's own error.
+    """
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise MemoryError(
-            f"the device ran out of memory with batch_size={batch_size} in "
-            f"{accumulate} part(s); accumulate={2 * accumulate} gives the same "
-            f"gradient with half the memory ({error})"
+            f"the device ran out of memory with {advice} ({error})"
         ) from error
+
+
+def in_parts(work: Callable[[int], T], parts: int, most: int) -> tuple[T, int]:
+    """Return work(parts), and the number of parts that fitted into memory.
+
+    Where the device has too little there are twice as many, up to ``most``;
+    a line is printed.
+    """
+    while True:
+        try:
+            return work(parts), parts
+        except torch.cuda.OutOfMemoryError:
+            if 2 * parts > most:
+                raise
+        # out here: while it was handled, the error kept tensors alive
+        parts *= 2
+        torch.cuda.empty_cache()
+        print(
+            f"the device has too little memory; each batch now comes in {parts}"
+            f" parts (accumulate={parts} begins like that)"
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import Data, as_rows, take
-from .devices import from_all
+from .devices import from_all, memory_errors_explained
 from .finite import require_one_per_sample
 from .history import Window
 from .limits import at_least
@@ -59,6 +59,7 @@ def evaluate(
     Raises:
         ValueError: If the loss is not one value per sample, or the data or
             ``batch_size`` make no sense.
+        MemoryError: If the device has too little for ``batch_size``.
     """
     at_least(1, batch_size=batch_size)
     device = _device(model)
@@ -72,7 +73,7 @@ def evaluate(
         require_one_per_sample(found)
         return found
 
-    with _judged(model, device):
+    with _judged(model, device, batch_size):
         found = from_all(values, -(-len(rows[0]) // batch_size))
     window.add(torch.cat(found))  # in the order of the rows
     return window.mean_and_se()
@@ -97,6 +98,7 @@ def sample(
 
     Raises:
         ValueError: If there is no sample to draw, or no batch.
+        MemoryError: If the device has too little for ``batch_size``.
     """
     at_least(1, n=n, batch_size=batch_size)
     device = _device(model)
@@ -106,17 +108,20 @@ def sample(
         some = min(batch_size, n - number * batch_size)
         return model.sample(some, **options)
 
-    with _judged(model, device):
+    with _judged(model, device, batch_size):
         return torch.cat(from_all(draw, -(-n // batch_size))).to(device)
 
 
 @contextmanager
-def _judged(model: nn.Module, device: torch.device) -> Iterator[None]:
+def _judged(
+    model: nn.Module, device: torch.device, batch_size: int
+) -> Iterator[None]:
     """Put a model into evaluation mode; leave mode and noise as they were."""
-    mode = model.training
+    mode, gpus = model.training, [device] if device.type == "cuda" else []
+    advice = f"batch_size={batch_size}; give a smaller one"
     model.eval()
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with torch.random.fork_rng(gpus), memory_errors_explained(advice):
             yield
     finally:
         model.train(mode)

@@ -20,6 +20,7 @@ from .batches import Batches, Data, NoBatches
 from .checkpoint import TrainingState
 from .devices import (
     describe,
+    in_parts,
     lost_processes_explained,
     memory_errors_explained,
     processes_or_device,
@@ -77,7 +78,8 @@ def fit(
         warmup: Steps in which the learning rate grows linearly from 0.
         cosine: Let the learning rate fall to 0 at the end, as a half cosine.
         clip: Largest norm of the gradient; None leaves it alone.
-        accumulate: Parts into which a batch is cut to save memory.
+        accumulate: Parts into which a batch is cut to save memory. Where the
+            memory of one GPU does not do, there will be twice as many.
         ema: Decay of an exponential moving average of the weights; at the
             end the model holds the average.
         bf16: Compute the loss under bfloat16 autocast.
@@ -149,6 +151,22 @@ def fit(
     began = saved = time.monotonic()
     spent, log_every = history.seconds, max(1, steps // 100)
     history.stopped = "finished"
+    # only the rows of one process's batch can be cut further
+    cut = data is not None and run.processes == 1
+    in_use, most = accumulate, batch_size if cut else accumulate
+
+    def backward(number: int) -> list[Tensor]:
+        state.optimizer.zero_grad(set_to_none=True)
+        losses, parts = [], batches.parts(state.step, number)
+        for i, (weight, part) in enumerate(parts):
+            more = i + 1 < len(parts) and run.no_sync(wrapped)
+            with more or nullcontext():
+                with low_precision():
+                    values = wrapped(part, state.step)
+                sound = guard.loss(values)
+                (weight * values.mean() * sound).backward()
+            losses.append(values.detach())
+        return losses
 
     def save() -> None:
         guard.settle()
@@ -168,21 +186,21 @@ def fit(
     # the built book shows no progress bars
     quiet = not progress or run.rank > 0 or is_static()
     bar = tqdm(total=steps, initial=state.step, disable=quiet)
-    memory = memory_errors_explained(batch_size, accumulate)
+    advice = (
+        f"accumulate={accumulate}; accumulate={2 * accumulate} gives the same "
+        "gradient with half the memory"
+    )
+    if data is None:
+        advice = "the samples that the loss draws; let it draw fewer"
+    elif cut:
+        advice = "a single row at a time; take a smaller model, or bf16=True"
+    memory = memory_errors_explained(advice)
     lost = lost_processes_explained(checkpoint)
     with bar, memory, lost, _interruptible() as interrupted:
         while state.step < steps:
-            step = state.step
-            state.set_lr(lr * _schedule(step, steps, warmup, cosine))
-            state.optimizer.zero_grad(set_to_none=True)
-            parts = batches.parts(step, accumulate)
-            for i, (weight, part) in enumerate(parts):
-                more = i + 1 < len(parts) and run.no_sync(wrapped)
-                with more or nullcontext():
-                    with low_precision():
-                        values = wrapped(part, step)
-                    sound = guard.loss(values)
-                    (weight * values.mean() * sound).backward()
+            state.set_lr(lr * _schedule(state.step, steps, warmup, cosine))
+            losses, in_use = in_parts(backward, in_use, most)
+            for values in losses:
                 state.window.add(values)
             guard.gradient()
             if clip is not None:

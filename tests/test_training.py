@@ -160,6 +160,47 @@ def test_accumulation_equals_one_large_batch():
         )
 
 
+def on_a_device_for(rows):
+    """A loss that fails, as a GPU's would, on more than so many rows."""
+
+    def loss(model, batch, step):
+        if len(batch) > rows:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return -model.log_prob(batch)
+
+    return loss
+
+
+def test_where_memory_is_short_a_batch_comes_in_more_parts(capsys):
+    small, large = model().double(), model().double()
+    data, kw = points().double(), dict(steps=3, batch_size=32, **CPU)
+    one = fit(small, data, on_a_device_for(10), **kw)
+    other = fit(large, data, accumulate=4, **kw)
+    assert_same(weights(small), weights(large))
+    assert one.loss == other.loss  # no row is counted twice
+    out = capsys.readouterr().out
+    assert "in 2 parts" in out and out.count("accumulate=4") == 1
+
+
+def test_where_a_row_is_too_much_the_error_says_so():
+    with pytest.raises(MemoryError, match="a single row at a time; take"):
+        fit(model(), points(), on_a_device_for(0), steps=1, **CPU)
+    with pytest.raises(MemoryError, match="let it draw fewer"):
+        fit(
+            model(),
+            None,
+            lambda *_: on_a_device_for(0)(model(), points(), 0),
+            steps=1,
+            **CPU,
+        )
+
+
+def test_evaluation_on_too_small_a_device_names_the_setting():
+    with pytest.raises(MemoryError, match="batch_size=500; give a smaller"):
+        evaluate(model(), points(), on_a_device_for(10))
+    assert evaluate(model(), points(), on_a_device_for(10), 10)[0] > 0
+
+
 class Slope(nn.Module):
     """A loss whose gradient is known: the mean of w x has the slope mean x."""
 

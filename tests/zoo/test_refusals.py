@@ -71,7 +71,7 @@ def test_too_little_memory_names_the_setting(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training.Batches, "parts", exhausted)
     words = ["train", NAME, "--device", "cpu", "--profile", "smoke"]
     assert main([*words, "--out", str(tmp_path)]) == 1
-    assert "accumulate=2 gives the same gradient" in capsys.readouterr().err
+    assert "a single row at a time; take a smaller" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_found_at_once(
