@@ -5,6 +5,7 @@ import subprocess
 import tomllib
 import venv
 from importlib.metadata import files, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ class Colab:
     def _link_torch(self):
         there = self.run("-c", "import site; print(*site.getsitepackages())")
         parts = {file.parts[0] for file in files("torch")} - {".."}
-        source = Path(files("torch")[0].locate()).parents[1]
+        source = Path(find_spec("torch").origin).parents[1]
         for part in parts:
             (Path(there.strip()) / part).symlink_to(source / part)
 
