@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support import processes
@@ -82,6 +83,19 @@ def test_evaluation_and_samples_are_shared_and_exactly_those_of_one(found):
         # 11 rows in batches of 2, of which each process saw every second
         assert found[rank]["batches"] == [[2, 2, 2], [2, 2, 1]][rank]
     assert len(samples) == 11 and len(samples.unique(dim=0)) == 11
+
+
+def test_the_command_draws_the_same_with_two_processes(
+    found, folder, tmp_path, capsys
+):
+    assert [f["status"] for f in found] == [0, 0]
+    one = tmp_path / "one.npy"
+    assert processes.drawn_by_command(one) == 0
+    assert "float32, (250, 10)" in capsys.readouterr().out
+    assert one.read_bytes() == (folder / "two.npy").read_bytes()
+    assert len(np.unique(np.load(one), axis=0)) == 250
+    assert main(["sample", "fashion_resnet", "2", str(one)]) == 1
+    assert "a ResNet, from which nothing is drawn" in capsys.readouterr().err
 
 
 def test_torch_batch_norm_is_refused(found):

@@ -1,4 +1,4 @@
-"""``dgm train``, ``evaluate``, ``results`` and ``info``: the zoo."""
+"""``dgm train``, ``evaluate``, ``sample``, ``results``, ``info``: the zoo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """Add the commands to a parser."""
-    for one in (_add_train, _add_evaluate, _add_results, _add_info):
+    adders = _add_train, _add_evaluate, _add_sample, _add_results, _add_info
+    for one in adders:
         one(commands)
 
 
@@ -144,6 +145,41 @@ def _evaluate(options: argparse.Namespace) -> int:
             old, new = (metrics.get(name, "-") for metrics in (before, after))
             print(f"  {name:<28} {old!s:<28} -> {new}")
     return int(failed)
+
+
+def _add_sample(commands: Any) -> None:
+    sample = commands.add_parser("sample", help="draw from a trained model")
+    sample.add_argument("name", metavar="NAME")
+    sample.add_argument("number", type=int, help="how many samples")
+    sample.add_argument("file", metavar="FILE.npy", help="where they go")
+    sample.add_argument("--device", help="cpu, cuda, ...; default: the best")
+    sample.add_argument("--seed", type=int, default=0, help="of the noise")
+    sample.add_argument("--out", metavar="DIR", help="another zoo")
+    sample.set_defaults(run=_sample)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .. import zoo
+    from ..devices import lost_processes_explained, processes_or_device
+    from ..files import atomic_write
+    from ..training import sample
+
+    model: Any = zoo.load(options.name, *_folder(options.out))
+    if not hasattr(model, "sample"):
+        raise ValueError(
+            f"{options.name} is a {type(model).__name__}, from which nothing "
+            "is drawn; name a density"
+        )
+    run = processes_or_device(options.device)
+    with lost_processes_explained(None):
+        found = sample(model.to(run.device), options.number, seed=options.seed)
+    if run.rank == 0:
+        with atomic_write(options.file) as file:
+            np.save(file, found.cpu().numpy())
+        print(f"{options.file}: {found.dtype}, {tuple(found.shape)}")
+    return 0
 
 
 def _add_results(commands: Any) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from dgm_course import flows, likelihoods, pixel, reversible, vae
+from dgm_course.cli import main
 from dgm_course.training import evaluate, fit, sample
 
 CPU = {"device": "cpu", "progress": False}
@@ -178,6 +179,11 @@ def interrupted(checkpoint):
     return fit(case.model(), case.data, loss, steps=300, **options).stopped
 
 
+def drawn_by_command(path):
+    """Three batches, the last of them smaller."""
+    return main(["sample", "magic_made", "250", str(path), "--device", "cpu"])
+
+
 def refused():
     """The error of a model that each process would normalize for itself."""
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).double()
@@ -194,6 +200,7 @@ def work(folder):
     found = {"steps": steps, "judged": judged(batches), "batches": batches}
     found["refused"] = refused()
     found["stopped"] = interrupted(folder / "interrupted.pt")
+    found["status"] = drawn_by_command(folder / "two.npy")
     train(5, folder / "from_one.pt")
     train(3, folder / "from_two.pt")
     rank = torch.distributed.get_rank()
