@@ -26,6 +26,7 @@ from .flows import (
     Squeeze,
     StandardLogistic,
 )
+from .limits import at_least
 from .nn import ConvNet, conv
 from .nn.made import holds, in_sight
 
@@ -46,7 +47,7 @@ class Uniform(Dequantizer):
 
     def forward(self, x):
         """Draw u of the shape of x, and zeros (B,)."""
-        return torch.rand_like(x), x.new_zeros(len(x))
+        return torch.rand_like(x), x.new_zeros(x.shape[0])
 
 
 class Variational(Dequantizer):
@@ -71,7 +72,7 @@ class Variational(Dequantizer):
     def forward(self, x):
         """Draw u of the shape of x in [0, 1), with log q(u|x), (B,)."""
         context = self.encoder(x)
-        u, log_q = self.density.rsample_and_log_prob(len(x), context)
+        u, log_q = self.density.rsample_and_log_prob(x.shape[0], context)
         # a sigmoid rounds to 1 where the noise is large
         return u.clamp(max=1 - torch.finfo(u.dtype).eps / 2), log_q
 
@@ -123,7 +124,12 @@ def variational(
             rows of pixels, given the picture and the noise of the other row.
         hidden: Channels of the couplings' hidden layers.
         context: Channels that the encoder gives them for each pixel.
+
+    Raises:
+        ValueError: If a number is too small.
     """
+    at_least(2, couplings=couplings)
+    at_least(1, context=context)
     squeeze = Squeeze()
     small = squeeze.output_shape(shape)
     half = small[0] // 2

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .batches import Batches, Data, NoBatches
+from .batches import Batches, Data, NoBatches, as_rows
 from .checkpoint import TrainingState
 from .devices import (
     describe,
@@ -119,6 +119,8 @@ def fit(
         batches = Batches(
             data, batch_size, seed, run.device, run.rank, run.processes
         )
+    if validation is not None:
+        validation = as_rows(validation, run.device)
     model.to(run.device).train()
     torch.manual_seed(seed + run.rank)
     options: dict[str, Any] = {

@@ -174,6 +174,12 @@ def test_learned_noise_starts_as_uniform_noise(shape):
         verify.expectation("u", "moment", u[:, 0, 0, 0] ** power, moment)
 
 
+def test_noise_that_leaves_pixels_as_they_are_is_refused():
+    """One coupling would learn of every other row alone."""
+    with pytest.raises(ValueError, match="couplings = 1; expected at least 2"):
+        variational((1, 4, 4), couplings=1)
+
+
 def test_learned_noise_leaves_its_start():
     """After a first step all parameters have gradients."""
     noise = variational((1, 4, 4))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import per_value
+from ..nn.made import with_values
 from .base import Flow
 from .conditionals import Conditional
 
@@ -187,7 +188,8 @@ class Coupling(Flow):
         self.net = net
         self.conditional = conditional
         # not saved: the conditional fixes it
-        self.register_buffer("start", conditional.start(), persistent=False)
+        start = with_values(conditional.start())
+        self.register_buffer("start", start, persistent=False)
 
     def forward(self, x, context=None):
         """Map one part, given the other."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from ..limits import at_least
 from ..nn import GatedNet
 from .base import Compose, Flow, FlowModel, StandardLogistic
 from .conditionals import Chain, Conditional, ScaleShift
@@ -61,7 +62,11 @@ def flowpp(
         dropout: Share of hidden values dropped in training.
         preprocess: Applied to the pixels first; None for
             :class:`~dgm_course.flows.layers.Logit`, for bytes.
+
+    Raises:
+        ValueError: If a number is negative, or a network has no size.
     """
+    at_least(0, couplings=min(couplings), components=components)
     squeeze = Squeeze()
     small = squeeze.output_shape(shape)
     board, channelwise, board_again = couplings

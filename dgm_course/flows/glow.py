@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..limits import at_least
 from ..nn import ConvNet, channel_moments
 from .base import Compose, Flow, FlowModel, StandardNormal
 from .conditionals import Affine, ScaleShift
@@ -170,7 +171,11 @@ def glow(
         hidden: Channels of the hidden layers of the couplings.
         preprocess: Applied to the pixels first; None for
             :class:`~dgm_course.flows.layers.Logit`, for bytes.
+
+    Raises:
+        ValueError: If a number is below 1.
     """
+    at_least(1, steps=min(steps, default=0))
     levels: list[Flow] = []
     size = shape
     for level, count in enumerate(steps):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..limits import at_least
 from ..nn import MLP
 from .base import Compose, FlowModel, StandardLogistic
 from .conditionals import Shift
@@ -55,7 +56,11 @@ def nice(
         layers: Number of couplings; three are needed for every column to
             depend on every other.
         hidden: Widths of the hidden layers of each coupling.
+
+    Raises:
+        ValueError: If a number is below 1.
     """
+    at_least(1, layers=layers)
     couplings = [
         AdditiveCoupling(dim, hidden, swap=bool(i % 2)) for i in range(layers)
     ]

@@ -37,7 +37,7 @@ class Planar(OneWay):
 
     def inverse(self, z, context=None):
         """Noise to data: push each row along its u."""
-        u, w, b = self.amortized(len(z), context)
+        u, w, b = self.amortized(z.shape[0], context)
         along = (w * u).sum(1, keepdim=True)
         least = torch.finfo(z.dtype).tiny  # w = 0 leaves u alone
         square = w.square().sum(1, keepdim=True).clamp(min=least)

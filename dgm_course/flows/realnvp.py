@@ -144,7 +144,11 @@ def realnvp_pictures(
         couplings: Number of couplings between two changes of shape.
         preprocess: Applied to the pixels first; None for
             :class:`~dgm_course.flows.layers.Logit`, for bytes.
+
+    Raises:
+        ValueError: If a number is below 1.
     """
+    at_least(1, scales=scales, couplings=couplings)
     levels: list[Flow] = []
     size = shape
     for scale in range(scales):

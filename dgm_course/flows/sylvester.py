@@ -68,7 +68,7 @@ class Sylvester(OneWay):
 
     def inverse(self, z, context=None):
         """Noise to data: push each row within the span of its Q."""
-        mirrors, r, s, b = self.amortized(len(z), context)
+        mirrors, r, s, b = self.amortized(z.shape[0], context)
         normals = mirrors.unflatten(1, (-1, z.shape[1])).unbind(1)
         (r, r_diagonal), (s, s_diagonal) = map(self._triangle, (r, s))
         y = z

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from ..limits import at_least
+
 
 def conv(
     inputs: int,
@@ -53,6 +55,9 @@ class ConvNet(nn.Sequential):
         outputs: Channels of the output, which starts at zero.
         context: Channels of a context that is appended to the input.
 
+    Raises:
+        ValueError: If there are no hidden channels.
+
     Shape:
         (B, inputs, H, W) and, where ``context > 0``, (B, context, H, W) or
         (B, context) to (B, outputs, H, W).
@@ -61,6 +66,7 @@ class ConvNet(nn.Sequential):
     def __init__(
         self, inputs: int, hidden: int, outputs: int, context: int = 0
     ) -> None:
+        at_least(1, hidden=hidden)
         super().__init__(
             conv(inputs + context, hidden),
             nn.ReLU(),

@@ -31,7 +31,8 @@ class MaskedLinear(nn.Linear):
         super().__init__(mask.shape[1], mask.shape[0])
         # a buffer, to move with the weights; not saved, since the
         # constructor's arguments fix it
-        self.register_buffer("mask", mask.to(self.weight), persistent=False)
+        mask = with_values(mask.to(self.weight))
+        self.register_buffer("mask", mask, persistent=False)
 
     def masked_weight(self) -> Tensor:
         """Return the weights that act, (outputs, inputs)."""
@@ -99,6 +100,11 @@ class MADE(nn.Module):
         _check_degrees(dim, hidden, degrees, residual)
         # of every layer that another one reads: the inputs, then the hidden
         self.degrees = [list(range(1, dim + 1)), *map(list, degrees)]
+        # for each d, how many units of each layer x_1, ..., x_d determine
+        self._known = [
+            [bisect_right(row, d) for row in self.degrees]
+            for d in range(dim + 1)
+        ]
         self.activation = activation()
 
         columns = [torch.tensor(d) for d in self.degrees]
@@ -132,11 +138,11 @@ class MADE(nn.Module):
                 h = h + below
                 below = h
             h = layer(h)
-        return h.view(len(x), self.dim, self.outputs).movedim(2, 0)
+        return h.view(x.shape[0], self.dim, self.outputs).movedim(2, 0)
 
     def known(self, d: int) -> list[int]:
         """Count the units of each layer that x_1, ..., x_d determine."""
-        return [bisect_right(degrees, d) for degrees in self.degrees]
+        return [*self._known[d]]
 
     def check(self, x: Tensor, context: Tensor | None, name: str = "x") -> None:
         """Refuse a batch that this network cannot make sense of.
@@ -149,10 +155,10 @@ class MADE(nn.Module):
         if context is not None and width:
             self._check_one("context", context, width)
         if (context is not None) != (width > 0) or (
-            context is not None and len(context) != len(x)
+            context is not None and context.shape[0] != x.shape[0]
         ):
             given = None if context is None else tuple(context.shape)
-            wanted = (len(x), width) if width else None
+            wanted = (x.shape[0], width) if width else None
             raise ValueError(
                 f"context has shape {given}; this network expects {wanted}"
             )
@@ -190,12 +196,28 @@ def in_sight(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+def with_values(fixed: Tensor) -> Tensor:
+    """Return a tensor that the constructor fixes, and no file will restore.
+
+    Raises:
+        ValueError: If it is on the meta device, where it has no values.
+    """
+    if fixed.device.type == "meta":
+        raise ValueError(
+            "a buffer on the meta device has no values, and weights that are "
+            "loaded later bring none; build the model on the CPU, then move it"
+        )
+    return fixed
+
+
 def holds(condition: Tensor) -> bool:
     """Return the truth of a 0-d condition, False where it is out of sight.
 
-    Inside ``torch.func.vmap``, and on the meta device, there is no single
-    value to look at.
+    Inside ``torch.func.vmap``, in a compiled graph, and on the meta device
+    there is no single value to look at.
     """
+    if torch.compiler.is_compiling():
+        return False
     try:
         return bool(condition)
     except RuntimeError:

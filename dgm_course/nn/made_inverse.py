@@ -125,8 +125,9 @@ def blocked(
     at_least(1, block=block)
     made.check(z, context, "z")
     size = made.outputs
-    # features first: what is known is one contiguous piece of memory
-    z = z.T.contiguous()
+    # features first: what is known is one contiguous piece of memory, and each
+    # of the networks that vmap may run at once has its own
+    z = (z.T + torch.zeros_like(made.layers[0].bias[0])).contiguous()
     x, ladj = torch.empty_like(z), torch.empty_like(z)
     units = [x] + [z.new_empty(len(d), *z.shape[1:]) for d in made.degrees[1:]]
     layers = [_Layer(*pair) for pair in zip(made.layers, units)]

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..limits import at_least
+
 
 class MLP(nn.Sequential):
     """Linear layers with an activation between them.
@@ -20,6 +22,9 @@ class MLP(nn.Sequential):
         activation: Module class put after each hidden layer.
         zero: Start with all-zero outputs, so that a coupling layer built on
             this network starts as the identity map.
+
+    Raises:
+        ValueError: If a width is below 1, or that of the context below 0.
 
     Shape:
         (B, inputs) and, where ``context > 0``, (B, context) to (B, outputs).
@@ -34,6 +39,8 @@ class MLP(nn.Sequential):
         activation: Callable[[], nn.Module] = nn.ReLU,
         zero: bool = False,
     ) -> None:
+        at_least(1, hidden=min(hidden, default=1))
+        at_least(0, context=context)
         widths = [inputs + context, *hidden]
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..limits import at_least
 from .attention import SelfAttention
 from .conv import as_picture, conv
 
@@ -85,6 +86,9 @@ class GatedNet(nn.Module):
         heads: Heads of the attention after each block; 0 for none.
         dropout: Share of hidden values that are dropped in training.
 
+    Raises:
+        ValueError: If there are no channels or blocks.
+
     Shape:
         As :class:`~dgm_course.nn.conv.ConvNet`.
     """
@@ -100,6 +104,8 @@ class GatedNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        at_least(1, channels=channels, blocks=blocks)
+        at_least(0, heads=heads)
         self.first = normed(inputs, channels)
         layers: list[nn.Module] = []
         for _ in range(blocks):

@@ -70,7 +70,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
-        if heads < 1 or width % heads:
+        if heads < 1 or width < heads or width % heads:
             raise ValueError(
                 f"width = {width} for {heads} heads; expected a multiple"
             )

@@ -137,7 +137,7 @@ class GatedPixelCNN(CausalNet):
         Raises:
             ValueError: If labels are missing, or not wanted.
         """
-        check_labels(context, len(y), self.classes)
+        check_labels(context, y.shape[0], self.classes)
         known, v = [], y
         for layer in self.layers:
             v, given = layer.rows(v, context)

@@ -170,6 +170,8 @@ class ImageTransformer(PlaceNet):
                 f"query = {query}, memory = {memory}, width = {width}; "
                 "expected two numbers or two pairs, and a multiple of 4"
             )
+        at_least(1, query=_least(query))
+        at_least(0, memory=_least(memory))
         super().__init__(ColourHead(colours, width, outputs))
         self.query, self.memory = query, memory
         self.enter = nn.Linear(colours, width)
@@ -247,6 +249,10 @@ class ImageTransformer(PlaceNet):
         rows = waves(height)[:, None].expand(-1, width, -1)
         columns = waves(width).expand(height, -1, -1)
         return torch.cat([rows, columns], 2).flatten(0, 1)
+
+
+def _least(sizes: int | tuple[int, int]) -> int:
+    return sizes if isinstance(sizes, int) else min(sizes)
 
 
 def delayed(x: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class Multiscale(nn.Module):
         Raises:
             ValueError: If the picture is too large, or a context is given.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         height, width = y.shape[2:]
         index = torch.arange(height * width, device=y.device)
         picture, found, places = index.view(height, width), [], []
@@ -129,7 +129,7 @@ class Multiscale(nn.Module):
                 groups before it.
             context: None.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         steps = {
             (rows.start, columns.start): (level, k)
             for level, k, (rows, columns) in self._steps(*y.shape[2:])
@@ -168,7 +168,7 @@ class Multiscale(nn.Module):
         stride = 2 ** len(self.levels) >> level
         if k == 0:
             y = y[:, :, :1, :1]
-            return self.head(self.first.expand(len(y), -1, -1, -1), y)
+            return self.head(self.first.expand(y.shape[0], -1, -1, -1), y)
         coarse = y[:, :, :: stride // 2, :: stride // 2]
         corners = [coarse[:, :, i::2, j::2] for i, j in CORNERS]
         # sides may be odd: then the last blocks have a corner or two

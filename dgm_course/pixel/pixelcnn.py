@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..limits import at_least
+from ..nn.made import with_values
 from .sampling import CausalNet
 
 
@@ -54,7 +55,7 @@ class MaskedConv(nn.Conv2d):
         mask[:, :, -1, middle + 1 :] = 0
         mask[:, :, -1, middle] = sees(kind, inputs, outputs, colours)
         # a buffer, to move with the weights; the arguments fix it
-        self.register_buffer("mask", mask, persistent=False)
+        self.register_buffer("mask", with_values(mask), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with the weights that act."""

@@ -184,7 +184,7 @@ class PixelCNNPP(CausalNet):
         Raises:
             ValueError: If a context is given.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         _, shown = self.row_path(self.above(y))
         return self.row_above(y), shown
 

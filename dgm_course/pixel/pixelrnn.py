@@ -216,7 +216,7 @@ class PixelRNN(PlaceNet):
         """Keep the states of the last row: a place costs one row."""
         if not self.by_rows:
             return None
-        n, width = len(y), y.shape[3]
+        n, width = y.shape[0], y.shape[3]
         lines = [
             up.weight.new_zeros(2, n, up.in_channels, width + 1)
             for _, up in self.layers

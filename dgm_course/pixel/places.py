@@ -96,7 +96,7 @@ class PlaceNet(nn.Module, ABC):
         Raises:
             ValueError: If a context is given; there is none.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         return self.head(self.places(y), y)
 
     def stream(
@@ -108,7 +108,7 @@ class PlaceNet(nn.Module, ABC):
             y: Pictures (B, C, H, W) that are filled in, see :meth:`remember`.
             context: None.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         place = self.remember(y) or self._forgetful(y)
         last: tuple[int, int] = (-1, -1)
         known = y

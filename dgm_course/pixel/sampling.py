@@ -39,7 +39,7 @@ class CausalNet(nn.Module, ABC):
         Raises:
             ValueError: If a context is given; there is none.
         """
-        check_labels(context, len(y), 0)
+        check_labels(context, y.shape[0], 0)
         return ()
 
     @abstractmethod

@@ -181,7 +181,7 @@ class ReversibleSequence(Flow):
         """Undo the blocks from last to first."""
         for block in reversed(self.blocks):
             z, _ = block.inverse(z)
-        return z, z.new_zeros(len(z))
+        return z, z.new_zeros(z.shape[0])
 
 
 class _Forgetful(torch.autograd.Function):
@@ -257,4 +257,4 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
 def whole(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Undo :func:`halves`, and add the ladj of all steps here: 0, (B,)."""
     x = torch.cat(pair, dim=1)
-    return x, x.new_zeros(len(x))
+    return x, x.new_zeros(x.shape[0])

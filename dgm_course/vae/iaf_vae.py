@@ -250,7 +250,7 @@ DiscretizedLogistics` with one component for None.
         return found
 
     def _down(self, x: Tensor, told: list[_Told]) -> Parts:
-        h, kls = self.top.expand(len(x), -1, -1, -1), []
+        h, kls = self.top.expand(x.shape[0], -1, -1, -1), []
         for layer, one in zip(reversed(self.layers), reversed(told)):
             h, kl = layer.down(h, one)
             kls.append(kl)

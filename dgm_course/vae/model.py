@@ -142,13 +142,13 @@ class VAE(nn.Module):
             raise ValueError(
                 f"k and chunk must be at least 1, got k = {k}, chunk = {chunk}"
             )
-        h, total = self.encode(x), self.zero.new_full((len(x),), -math.inf)
+        h, total = self.encode(x), self.zero.new_full((x.shape[0],), -math.inf)
         for done in range(0, k, chunk):
             m = min(chunk, k - done)
             weights = self._log_weights(
                 x.repeat_interleave(m, 0), h.repeat_interleave(m, 0)
             )
-            part = weights.view(len(x), m).logsumexp(1)
+            part = weights.view(x.shape[0], m).logsumexp(1)
             total = torch.logaddexp(total, part)
         return total - math.log(k)
 

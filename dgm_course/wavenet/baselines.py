@@ -35,7 +35,7 @@ class Constant(nn.Module):
     ) -> Tensor:
         """Return the parameters, (B, P, T - context)."""
         length = x.shape[-1] - context
-        return self.constant.expand(len(x), -1, length)
+        return self.constant.expand(x.shape[0], -1, length)
 
 
 class LinearPredictor(Constant):

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..limits import at_least
+
 # two cycles of 1, 2, 4, ..., 512: a receptive field of 2,047 samples
 DILATIONS = tuple(2**i for i in range(10)) * 2
 
@@ -44,6 +46,9 @@ class CausalConv(nn.Conv1d):
         size: Taps of the filter.
         dilation: Distance d between two taps.
         bias: Whether a constant is added.
+
+    Raises:
+        ValueError: If the filter has no tap.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class CausalConv(nn.Conv1d):
         dilation: int = 1,
         bias: bool = True,
     ) -> None:
+        at_least(1, size=size, dilation=dilation)
         super().__init__(inputs, outputs, size, dilation=dilation, bias=bias)
         self.reach = (size - 1) * dilation
 
@@ -191,7 +197,7 @@ class WaveNet(nn.Module):
         self.check(x, local)
         h, total = self.enter(x), None
         for block, condition in zip(
-            self.blocks, self.conditions(local, label, len(x))
+            self.blocks, self.conditions(local, label, x.shape[0])
         ):
             h, skip = block(h, condition)
             skip = skip[..., context:]

@@ -57,7 +57,7 @@ class CausalMAF(Flow):
         length = z.shape[1]
         held = length if context is None else length // context.shape[-1]
         stream, x, total = (
-            Stream(self.net, len(z)),
+            Stream(self.net, z.shape[0]),
             torch.zeros_like(z[:, 0]),
             0,
         )

@@ -56,7 +56,7 @@ class Teacher(nn.Module):
             kept.movedim(2, 1).flatten(0, 1)[..., None],
             parameters.movedim(2, 1).flatten(0, 1)[..., None],
         )
-        return each.view(len(x), -1)
+        return each.view(x.shape[0], -1)
 
     def log_prob(
         self,

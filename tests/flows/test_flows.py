@@ -3,9 +3,10 @@
 import pytest
 import torch
 from support import properties, randomize
-from support.cases import FLOWS, ONE_WAY
+from support.cases import FLOWS, ONE_WAY, PICTURE
 
 from dgm_course import flows, verify
+from dgm_course.pixel.pixelcnn import MaskedConv
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -147,12 +148,34 @@ def test_base_samples_follow_its_density(base):
         verify.expectation("base", "samples", h(z), value)
 
 
-def test_temperature_scales_noise():
-    b = flows.StandardNormal(3)
+@pytest.mark.parametrize("base", [flows.StandardNormal, flows.StandardLogistic])
+def test_temperature_scales_noise(base):
+    """Of the base, and of a model before its flow maps it."""
+    b = base(4)
+    model = flows.FlowModel(randomize(flows.AffineCoupling(4, (8,))), b)
     torch.manual_seed(1)
     cold = b.sample(10, temperature=0.5)
     torch.manual_seed(1)
     assert torch.equal(cold, 0.5 * b.sample(10))
+    torch.manual_seed(1)
+    x = model.sample(10, temperature=0.5)
+    assert torch.equal(x, model.flow.inverse(cold)[0])
+
+
+@pytest.mark.parametrize("extreme", [torch.zeros, torch.ones])
+def test_logistic_noise_is_finite_where_a_uniform_number_is_not_inside(
+    extreme, monkeypatch
+):
+    """torch.rand returns 0 once in 17 million float32 numbers."""
+    monkeypatch.setattr(torch, "rand", extreme)
+    assert flows.StandardLogistic(3).sample(2).isfinite().all()
+
+
+def test_a_random_permutation_is_fixed_by_its_own_seed():
+    first, again, other = (
+        flows.Permutation.random(20, seed).order for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -195,6 +218,20 @@ def test_layers_refuse_what_is_wrong():
             flows.Logit(alpha=alpha)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: flows.MAF(3, (4,)),
+        lambda: flows.AffineCoupling(4, (8,)),
+        lambda: MaskedConv("A", 1, 2, 3, 1, 1),
+    ],
+)
+def test_what_no_file_restores_is_not_built_without_values(make):
+    """Module.to_empty would fill masks with whatever is in memory."""
+    with torch.device("meta"), pytest.raises(ValueError, match="on the CPU"):
+        make()
+
+
 def test_log_scale_is_bounded():
     """Inputs of any size leave the map finite and invertible."""
     flow = randomize(flows.AffineCoupling(4, (8,)), std=5.0)
@@ -222,6 +259,17 @@ def test_shapes_of_a_batch_are_kept_apart():
         (lambda: flows.maf(2, hidden=(8, 0)), "hidden = 0"),
         (lambda: flows.realnvp(2, layers=-2), "layers = -2"),
         (lambda: flows.realnvp(2, context=-1), "context = -1"),
+        (lambda: flows.realnvp(2, hidden=(-3,)), "hidden = -3"),
+        (lambda: flows.nice(4, layers=-2), "layers = -2"),
+        (lambda: flows.realnvp_pictures(PICTURE, scales=0), "scales = 0"),
+        (lambda: flows.realnvp_pictures(PICTURE, couplings=0), "couplings = 0"),
+        (lambda: flows.realnvp_pictures(PICTURE, hidden=0), "hidden = 0"),
+        (lambda: flows.glow(PICTURE, steps=(2, -2)), "steps = -2"),
+        (lambda: flows.glow(PICTURE, steps=()), "steps = 0"),
+        (lambda: flows.flowpp(PICTURE, (1, -1, 1)), "couplings = -1"),
+        (lambda: flows.flowpp(PICTURE, blocks=0), "blocks = 0"),
+        (lambda: flows.flowpp(PICTURE, channels=0), "channels = 0"),
+        (lambda: flows.flowpp(PICTURE, heads=-2), "heads = -2"),
     ],
 )
 def test_sizes_that_make_no_flow_are_refused(make, named):

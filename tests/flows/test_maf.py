@@ -358,6 +358,7 @@ def test_maf_equals_nflows():
 @pytest.mark.parametrize("hidden", [(7,), (12, 12)])
 def test_coupling_is_an_iaf(swap, context, hidden):
     coupling = flows.AffineCoupling(5, hidden, swap, context)
+    coupling.conditional = flows.ScaleShift(bound=1.5)
     coupling = randomize(coupling).double()
     iaf = flows.coupling_as_iaf(coupling)
     x, c = normal(20, 5), normal(20, context) if context else None

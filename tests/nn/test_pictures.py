@@ -4,7 +4,15 @@ import pytest
 import torch
 from support import randomize
 
-from dgm_course.nn import ConvNet, GatedNet, GatedResidual, SelfAttention, conv
+from dgm_course.nn import (
+    MLP,
+    ConvNet,
+    GatedNet,
+    GatedResidual,
+    SelfAttention,
+    TransformerBlock,
+    conv,
+)
 from dgm_course.nn.attention import coordinates
 from dgm_course.nn.outputs import bounded, per_value
 
@@ -158,3 +166,7 @@ def test_bad_sizes_are_refused():
         conv(1, 1, 4)
     with pytest.raises(ValueError, match="channels = 6 for 4 heads"):
         SelfAttention(6)
+    with pytest.raises(ValueError, match="width = 0 for 4 heads"):
+        TransformerBlock(0)
+    with pytest.raises(ValueError, match="context = -2"):
+        MLP(2, (4,), 2, context=-2)

@@ -191,3 +191,7 @@ def test_sizes_that_make_no_network_are_refused():
         ImageTransformer(1, 4, query=(2, 2), memory=3)
     with pytest.raises(ValueError, match="width = 6"):
         ImageTransformer(1, 4, width=6)
+    with pytest.raises(ValueError, match="query = 0"):
+        ImageTransformer(1, 4, query=0)
+    with pytest.raises(ValueError, match="memory = -1"):
+        ImageTransformer(1, 4, query=(2, 2), memory=(-1, 2))

@@ -107,6 +107,8 @@ def test_what_does_not_fit_is_refused():
     ):
         plain(x, None, label)
     given(x, None, label)  # nothing is known at any time
+    with pytest.raises(ValueError, match="size = 0"):
+        network(size=0)
 
 
 def teacher(levels=5):
