@@ -1,13 +1,19 @@
 """Mutants of the chapter on variational dequantization."""
 
 import math
+import sys
 
 import torch
 from support import bugs
 from torch.nn import functional as F
 
 from dgm_course import flows
-from dgm_course.dequantization import Uniform, Variational
+from dgm_course.dequantization import (
+    Dequantized,
+    Uniform,
+    Variational,
+    inside,
+)
 from dgm_course.flows import mixtures
 from dgm_course.nn import SelfAttention
 from mutants import breaks, rewrite
@@ -83,11 +89,37 @@ no_gradient_through_noise = rewrite(
     "log_density = mixture.log_prob(values[:, None] + u.detach())",
     "Proposition 2.3: gradient inside = gradient outside",
 )
-draws_are_cut_off = rewrite(
-    "mixture.log_prob(2 + u) + slope - log_logistic(eps)",
-    "mixture.log_prob(2 + u.detach()) + slope - log_logistic(eps)",
-    "Proposition 2.3: one draw's gradient is unbiased",
+@breaks(
+    "Proposition 2.3: its gradient is unbiased",
+    "Proposition 2.3: pictures: gradient, log-scale",
 )
+def cut_the_draw_off(monkeypatch):
+    """The density sees the noise as a constant."""
+
+    def wrong(self, x, context=None):
+        x = self._as_float(x)
+        u, log_q = self.dequantizer(x)
+        return self.model.log_prob(inside(x, u.detach()), context) - log_q
+
+    monkeypatch.setattr(Dequantized, "elbo", wrong)
+
+
+@breaks(
+    "Proposition 2.3: its gradient is unbiased",
+    "Proposition 2.3: pictures: gradient, log-scale",
+    "Proposition 2.3: pictures: gradient, shift",
+)
+def cut_log_q_off(monkeypatch):
+    """The entropy of the noise is not trained."""
+
+    def wrong(self, x, context=None):
+        x = self._as_float(x)
+        u, log_q = self.dequantizer(x)
+        return self.model.log_prob(inside(x, u), context) - log_q.detach()
+
+    monkeypatch.setattr(Dequantized, "elbo", wrong)
+
+
 sign_of_log_q = breaks(
     "Proposition 2.3: elbo(x) estimates the bound",
     "Theorem 2.4: iw_bound(x, 2) estimates L_2",
@@ -113,8 +145,27 @@ weights_without_q = rewrite(
 )
 forget_log_k = breaks(
     "Theorem 2.4: iw_bound(x, 2) estimates L_2",
+    "Theorem 2.4: uniform noise: L_2, and not L_1",
     "Theorem 2.4: exp of it: the mean weight is P(x)",
 )(bugs.forget_log_k)
+
+
+@breaks("Theorem 2.4: uniform noise: L_2, and not L_1")
+def weigh_one_draw(monkeypatch):
+    """All k weights are those of the same noise."""
+    monkeypatch.setattr(
+        Dequantized, "iw_bound", lambda self, x, k: self.elbo(x)
+    )
+
+
+@breaks("Theorem 2.4: uniform noise: L_2, and not L_1")
+def average_the_bounds(monkeypatch):
+    """The logarithms are averaged, not the weights."""
+
+    def wrong(self, x, k, context=None):
+        return torch.stack([self.elbo(x) for _ in range(k)]).mean(0)
+
+    monkeypatch.setattr(Dequantized, "iw_bound", wrong)
 
 
 @breaks(
@@ -145,6 +196,20 @@ def show_the_masked_half(monkeypatch):
     monkeypatch.setattr(flows.Coupling, "outputs", wrong)
 
 
+@breaks(
+    "Proposition 2.5: swapped: they alone change",
+    "Proposition 2.5: and each of them sees each kept one",
+)
+def never_swap(monkeypatch):
+    """A coupling keeps the same part, asked for the other one or not."""
+    monkeypatch.setattr(
+        flows.Checkerboard, "split", lambda self, x: self.parts(x)
+    )
+    monkeypatch.setattr(
+        flows.Checkerboard, "join", lambda self, a, b: self.whole(a, b)
+    )
+
+
 @breaks("Proposition 2.5: our squeeze: the library's")
 def squeeze_by_columns(monkeypatch):
     """The four pixels of a block come in another order."""
@@ -160,7 +225,7 @@ def squeeze_by_columns(monkeypatch):
 @breaks(
     "Proposition 2.5: (2.7): ladj of two levels, by autograd",
     "Proposition 2.5: our levels: the library's",
-    "Proposition 2.5: all 16 numbers of z bring x back",
+    "Proposition 2.5: all 16 numbers of z: x and -ladj",
     "Proposition 2.5: those that leave early know of x",
 )
 def drop_early_latents(monkeypatch):
@@ -186,6 +251,32 @@ def forget_a_level(monkeypatch):
         return z, self.levels[1](early.chunk(2, dim=1)[0], context)[1]
 
     monkeypatch.setattr(flows.MultiScale, "forward", wrong)
+
+
+@breaks("Proposition 2.5: all 16 numbers of z: x and -ladj")
+def keep_the_sign_of_levels(monkeypatch):
+    """The way back through the levels returns the ladj of the way there."""
+    bugs.negate(monkeypatch, flows.MultiScale, "inverse")
+
+
+@breaks("Proposition 2.6: two triangular solves: x and -ladj")
+def keep_the_sign_of_the_convolution(monkeypatch):
+    """The inverse of the convolution returns the ladj of the way there."""
+    bugs.negate(monkeypatch, flows.InvertibleConv, "inverse")
+
+
+@breaks(
+    "Proposition 2.6: our convolution: the library's",
+    "Proposition 2.6: (2.8), W: log|det J| by autograd",
+)
+def add_the_signs(monkeypatch):
+    """The signs of U's diagonal enter the log-determinant."""
+
+    def wrong(self, x):
+        ladj = (self.sign * self.log_size).sum() * x[0, 0].numel()
+        return ladj.expand(len(x))
+
+    monkeypatch.setattr(flows.InvertibleConv, "_ladj", wrong)
 
 
 @breaks(
@@ -214,7 +305,7 @@ def one_place_only(monkeypatch):
     )
 
 
-@breaks("Proposition 2.6: two triangular solves bring x back")
+@breaks("Proposition 2.6: two triangular solves: x and -ladj")
 def permute_the_wrong_way(monkeypatch):
     """The inverse of the convolution applies P in place of its transpose."""
     inverse = flows.InvertibleConv.inverse
@@ -275,13 +366,90 @@ def normalize_every_batch(monkeypatch):
 @breaks("Proposition 2.6: nor after saving and loading")
 def forget_the_first_batch(monkeypatch):
     """That ActNorm has seen its first batch is not saved."""
-    load = flows.ActNorm._load_from_state_dict
+    make = flows.ActNorm.__init__
 
-    def wrong(self, *args, **kwargs):
-        load(self, *args, **kwargs)
-        self.initialized.fill_(False)
+    def wrong(self, channels):
+        make(self, channels)
+        no = self.initialized
+        del self.initialized
+        self.register_buffer("initialized", no, persistent=False)
 
-    monkeypatch.setattr(flows.ActNorm, "_load_from_state_dict", wrong)
+    monkeypatch.setattr(flows.ActNorm, "__init__", wrong)
+
+
+@breaks("Proposition 2.6: nor does evaluation")
+def normalize_in_evaluation(monkeypatch):
+    """A test batch sets ActNorm where no training batch has."""
+    forward = flows.ActNorm.forward
+
+    def wrong(self, x, context=None):
+        if not self._asked:
+            self._initialize(x)
+        return forward(self, x, context)
+
+    monkeypatch.setattr(flows.ActNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: both are trained on")
+def freeze_actnorm(monkeypatch):
+    """What the first batch has set is a constant from then on."""
+    forward = flows.ActNorm.forward
+
+    def wrong(self, x, context=None):
+        z, ladj = forward(self, x, context)
+        zero = 0 * (self.shift + self.log_scale).sum()
+        return z.detach() + zero, ladj.detach()
+
+    monkeypatch.setattr(flows.ActNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: variance 1 (1e-6 is added to it)")
+def divide_by_one_less(monkeypatch):
+    """The variance is the unbiased one."""
+    monkeypatch.setattr(
+        sys.modules["dgm_course.flows.glow"],
+        "channel_moments",
+        lambda x: torch.var_mean(x, (0, 2, 3))[::-1],
+    )
+
+
+@breaks("Proposition 2.6: ActNorm's inverse: x and -ladj")
+def shift_before_scaling_back(monkeypatch):
+    """ActNorm's inverse undoes its two steps in the order of the forward."""
+
+    def wrong(self, z, context=None):
+        x = (z - self.shift.view(-1, 1, 1)) * (-self.log_scale).exp().view(
+            -1, 1, 1
+        )
+        return x, (-self.log_scale.sum() * z[0, 0].numel()).expand(len(z))
+
+    monkeypatch.setattr(flows.ActNorm, "inverse", wrong)
+
+
+@breaks("Proposition 2.6: BatchNorm, evaluated: the averages")
+def never_average(monkeypatch):
+    """BatchNorm's averages stay where they began."""
+    forward = flows.BatchNorm.forward
+
+    def wrong(self, x, context=None):
+        before = self.mean.clone(), self.variance.clone()
+        found = forward(self, x, context)
+        self.mean, self.variance = before
+        return found
+
+    monkeypatch.setattr(flows.BatchNorm, "forward", wrong)
+
+
+@breaks("Proposition 2.6: BatchNorm's inverse: x and -ladj")
+def leave_the_mean_out(monkeypatch):
+    """BatchNorm's inverse does not add the mean."""
+    inverse = flows.BatchNorm.inverse
+
+    def wrong(self, z, context=None):
+        x, ladj = inverse(self, z, context)
+        return x - self.mean.view(-1, 1, 1), ladj
+
+    monkeypatch.setattr(flows.BatchNorm, "inverse", wrong)
 
 
 @breaks(
@@ -329,6 +497,50 @@ def detach_the_search(monkeypatch):
     monkeypatch.setattr(flows.LogisticMixture, "inverse", wrong)
 
 
+@breaks("Proposition 2.8: ladj of the inverse: - log-slope")
+def slope_of_the_other_way(monkeypatch):
+    """The search returns the log-slope of the map that it inverts."""
+    inverse = flows.LogisticMixture.inverse
+
+    def wrong(self, z, parameters):
+        x, ladj = inverse(self, z, parameters)
+        return x, -ladj
+
+    monkeypatch.setattr(flows.LogisticMixture, "inverse", wrong)
+
+
+@breaks("Proposition 2.8: it moves with the solution")
+def hold_the_slope_still(monkeypatch):
+    """The log-slope is evaluated at an x that has no gradient."""
+    inverse = flows.LogisticMixture.inverse
+
+    def wrong(self, z, parameters):
+        x, _ = inverse(self, z, parameters)
+        return x, -self.forward(x.detach(), parameters)[1]
+
+    monkeypatch.setattr(flows.LogisticMixture, "inverse", wrong)
+
+
+@breaks(
+    "Proposition 2.8: the search finds x",
+    "Proposition 2.8: far out, float32: it finds x",
+)
+def search_in_the_interval(monkeypatch):
+    """Bisection compares F itself, which has no digits close to 1."""
+
+    def wrong(self, z, log_weight, mean, s):
+        ends = mean + s.exp() * z
+        low, high = ends.amin(0), ends.amax(0)
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            u = (middle - mean) * (-s).exp()
+            left = (log_weight.exp() * u.sigmoid()).sum(0) < z.sigmoid()
+            low, high = low.where(~left, middle), high.where(left, middle)
+        return 0.5 * (low + high)
+
+    monkeypatch.setattr(flows.LogisticMixture, "_bisect", wrong)
+
+
 cut_our_search_off = rewrite(
     "return x + (z - again) * (-log_slope.detach()).exp()",
     "return x + 0 * (z - again)",
@@ -348,6 +560,17 @@ def stop_early(monkeypatch):
 
 
 @breaks("Proposition 2.5: and each of them sees each kept one")
+def attend_to_what_came_before(monkeypatch):
+    """The mask of an autoregressive model stands in a coupling."""
+    make = SelfAttention.__init__
+
+    def wrong(self, channels, heads=4, causal=False):
+        make(self, channels, heads, causal=True)
+
+    monkeypatch.setattr(SelfAttention, "__init__", wrong)
+
+
+@breaks("Proposition 2.5: and each of them sees each kept one")
 def attend_to_nothing(monkeypatch):
     """Attention passes its input on."""
     monkeypatch.setattr(SelfAttention, "forward", lambda self, x: x)
@@ -363,6 +586,28 @@ def ignore_the_picture(monkeypatch):
     monkeypatch.setattr(
         Variational, "forward", lambda self, x: forward(self, 0 * x)
     )
+
+
+@breaks("Theorem 2.1: elbo(x) estimates log P(x) - KL")
+def share_the_noise(monkeypatch):
+    """One draw of eps serves all pictures of a batch."""
+    sample = flows.StandardLogistic.sample
+
+    def wrong(self, n, temperature=1.0):
+        return sample(self, 1, temperature).expand(n, -1)
+
+    monkeypatch.setattr(flows.StandardLogistic, "sample", wrong)
+
+
+@breaks("Theorem 2.1: elbo(x) estimates log P(x) - KL")
+def narrow_noise(monkeypatch):
+    """The base draws from a narrower distribution than it states."""
+    sample = flows.StandardLogistic.sample
+
+    def wrong(self, n, temperature=1.0):
+        return 0.9 * sample(self, n, temperature)
+
+    monkeypatch.setattr(flows.StandardLogistic, "sample", wrong)
 
 
 @breaks("Proposition 2.3: q(u|x) integrates to 1")
