@@ -89,6 +89,8 @@ no_gradient_through_noise = rewrite(
     "log_density = mixture.log_prob(values[:, None] + u.detach())",
     "Proposition 2.3: gradient inside = gradient outside",
 )
+
+
 @breaks(
     "Proposition 2.3: its gradient is unbiased",
     "Proposition 2.3: pictures: gradient, log-scale",

@@ -1,8 +1,10 @@
 """Mutants of the chapter on reversible networks."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+from torch.func import functional_call
 
 from dgm_course import flows, reversible
 from dgm_course.reversible import sequence
@@ -25,6 +27,11 @@ forget_the_hidden_layer = rewrite(
     "s = 2 * 64 * (16 + 48) * x.itemsize",
     "s = 2 * 64 * 16 * x.itemsize",
     "Proposition 3.1: everything stored: s, a block",
+)
+store_nothing_at_all = rewrite(
+    "segments(blocks, x, 1), a),",
+    "reversible(blocks, x), a),",
+    "Proposition 3.1: each input stored: a, a block",
 )
 store_two_inputs_a_segment = rewrite(
     "(64 / k - 64 / best) * a + (k - best) * s",
@@ -50,6 +57,14 @@ def store_every_block_of_revnet(monkeypatch):
 
     forward = reversible.RevNet.forward
     monkeypatch.setattr(reversible.RevNet, "forward", wrong)
+
+
+@breaks("Proposition 3.1: ResNet: four activations a block")
+def forget_in_resnet(monkeypatch):
+    """ResNet's forward pass is not recorded: it leaves its output alone."""
+    monkeypatch.setattr(
+        reversible.ResNet, "forward", torch.no_grad()(reversible.ResNet.forward)
+    )
 
 
 @breaks(
@@ -132,6 +147,42 @@ def rebuild_with_the_wrong_sign(monkeypatch):
     monkeypatch.setattr(sequence._Forgetful, "backward", staticmethod(wrong))
 
 
+no_gradient_at_all = rewrite(
+    "weight = torch.tensor([1.0, -2.0, 3.0, -1.0, 2.0, -3.0])",
+    "weight = torch.zeros(6)",
+    "Theorem 3.3: and they are not zero",
+)
+
+
+@breaks(
+    "Theorem 3.3: weights: ten lines = autograd",
+    "Theorem 3.3: x and its gradient, likewise",
+)
+def run_g_first(monkeypatch):
+    """A sequence takes the half steps of a block in the wrong order."""
+    monkeypatch.setattr(
+        reversible.ReversibleBlock,
+        "steps",
+        property(lambda self: [self.g, self.f]),
+    )
+
+
+@breaks(
+    "Theorem 3.3: weights: the library = autograd",
+    "Theorem 3.3: x's gradient, likewise",
+)
+def lose_the_gradient_through_f(monkeypatch):
+    """The half that F has seen gets no gradient from there."""
+    backward = sequence._Forgetful.backward
+
+    def wrong(ctx, gradient):
+        found = [*backward(ctx, gradient)]
+        found[4] = None if found[4] is None else 0 * found[4]
+        return tuple(found)
+
+    monkeypatch.setattr(sequence._Forgetful, "backward", staticmethod(wrong))
+
+
 @breaks("Theorem 3.3: 8 blocks in float64: 12 digits")
 def rebuild_in_float32(monkeypatch):
     """Halves pass through float32 on their way back."""
@@ -171,6 +222,65 @@ run_it_twice = rewrite(
 def forget_the_generator(monkeypatch):
     """The second call draws another mask."""
     monkeypatch.setattr(Replay, "_set", lambda self, states: None)
+
+
+same_mask = rewrite(
+    "stored, seed=1)[0]",
+    "stored, seed=0)[0]",
+    "Theorem 3.3: another mask: other gradients",
+)
+
+
+@breaks("Theorem 3.3: the generator goes on as before")
+def leave_the_generator_there(monkeypatch):
+    """After the second call the generator stands where the mask was drawn."""
+
+    @contextmanager
+    def wrong(self):
+        buffers = {k: v.clone() for k, v in self.net.named_buffers()}
+        self._set(self.states or [])
+        yield partial(functional_call, self.net, buffers)
+
+    monkeypatch.setattr(Replay, "again", wrong)
+
+
+@breaks(
+    "Theorem 3.3: with dropout: the same gradients",
+    "Theorem 3.3: 8 blocks in float64: 12 digits",
+)
+def repeat_in_evaluation(monkeypatch):
+    """The second call is made in evaluation mode."""
+    again = Replay.again
+
+    @contextmanager
+    def wrong(self):
+        with again(self) as net:
+            self.net.eval()
+            yield net
+            self.net.train()
+
+    monkeypatch.setattr(Replay, "again", wrong)
+
+
+@breaks("Theorem 3.3: under autocast: the same gradients")
+def repeat_in_float32(monkeypatch):
+    """The second call runs outside of autocast."""
+    again = Replay.again
+
+    @contextmanager
+    def wrong(self):
+        self.options = None
+        with again(self) as net:
+            yield net
+
+    monkeypatch.setattr(Replay, "again", wrong)
+
+
+autocast_everywhere = rewrite(
+    "in_bfloat16(stored), stored)]",
+    "in_bfloat16(stored), in_bfloat16(stored))]",
+    "Theorem 3.3: without: other gradients",
+)
 
 
 @breaks(
@@ -214,6 +324,16 @@ def add_on_the_way_back(monkeypatch):
     monkeypatch.setattr(reversible.HalfStep, "undo", wrong)
 
 
+norm_of_the_other_side = rewrite(
+    "abs().sum(1).max().item()",
+    "abs().sum(0).max().item()",
+    "Proposition 3.4: K: the product of the norms",
+)
+add_the_norms = rewrite(
+    "return math.prod(layer.weight",
+    "return sum(layer.weight",
+    "Proposition 3.4: K: the product of the norms",
+)
 float64_all_the_way = rewrite(
     "dtype=torch.float32",
     "dtype=torch.float64",
@@ -277,6 +397,28 @@ def forget_the_first_step(monkeypatch):
     monkeypatch.setattr(reversible.ReversibleSequence, "inverse", wrong)
 
 
+@breaks("Theorem 3.6: bijective: so do any features")
+def add_channels_unasked(monkeypatch):
+    """The bijective network is built as an injective one."""
+    make = reversible.IRevNet.__init__
+
+    def wrong(self, shape, blocks, hidden, padding=0, **options):
+        make(self, shape, blocks, hidden, padding or 4, **options)
+
+    monkeypatch.setattr(reversible.IRevNet, "__init__", wrong)
+
+
+@breaks("Theorem 3.6: injective: the picture comes back")
+def drop_the_first_channels(monkeypatch):
+    """The pseudo-inverse drops channels of the picture, not those of zeros."""
+
+    def wrong(self, features):
+        z, _ = self.sequence.inverse(features)
+        return self.squeeze.inverse(z[:, self.padding :])[0]
+
+    monkeypatch.setattr(reversible.IRevNet, "invert", wrong)
+
+
 @breaks("Theorem 3.6: injective: not any features")
 def add_no_channels(monkeypatch):
     """The injective network is built as a bijective one."""
@@ -330,6 +472,11 @@ def forget_a_half(monkeypatch):
     monkeypatch.setattr(reversible.HalfStep, "advance", wrong)
 
 
+forget_the_labels = rewrite(
+    "return h, h + entropy(p.sum(0)) - entropy(p)",
+    "return h, h - entropy(p)",
+    "Proposition 3.7: I[X, Y] = KL(P(x, y) || P(x) P(y))",
+)
 compare_the_entropies = rewrite(
     "information(world)[1] - information(answer)[1]",
     "information(answer)[0] - information(world)[0]",
