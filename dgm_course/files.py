@@ -70,8 +70,8 @@ def alone(path: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise ValueError(
-            f"{path} is locked: another run works on the same; wait for it, "
-            "or give another folder"
+            f"{path} is locked: another run works on the same; wait for it or "
+            "give another folder (if none is left, delete that file)"
         ) from error
     except OSError as error:
         raise OSError(

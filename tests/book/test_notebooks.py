@@ -77,6 +77,13 @@ def test_badge_and_setup_follow_the_repository_url(path):
     assert setup == cells(PATHS[0], "code")[0].source
 
 
+@each(CHAPTERS)
+def test_the_time_that_its_code_takes_is_told(path):
+    cpu = r"the code takes [\w ]+\son\sone\score\sof\sa\sCPU;"
+    gpu = r"\son\sa\sT4\sit\s(was\snot\stimed|takes [\w ]+)\."
+    assert re.search(cpu + gpu, markdown(path))
+
+
 @each(PATHS)
 def test_cells_are_short_and_narrow(path):
     for cell in cells(path, "code"):
