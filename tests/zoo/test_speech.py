@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dgm_course import data, verify
+from dgm_course import data, verify, wavenet
 from dgm_course.zoo.recipes import speech
 
 
@@ -107,3 +107,27 @@ def test_the_loss_is_nats_per_sample_with_features_in_half_of_the_rows():
     torch.testing.assert_close(found[:2], told[:2])
     torch.testing.assert_close(found[2:], silent[2:])
     assert not torch.isclose(told, silent).any()
+
+
+def test_a_student_that_sounds_like_the_recording_loses_no_power():
+    length = speech.CONTEXT + speech.LENGTH
+    known = torch.zeros(2, speech.BANDS, length // speech.HOP)
+    torch.manual_seed(0)
+    model = wavenet.Distillation(
+        speech.untrained_student(), speech.teacher_16()
+    ).requires_grad_(False)
+
+    torch.manual_seed(1)
+    torch.randint(1, (2, 1))  # the crop, of which there is one
+    found = model.divergence(2, length, known, context=speech.CONTEXT)
+    losses = []
+    for loudness in (1.0, 0.1):
+        sound = (loudness * found.x * 2**15).clamp(-(2**15), 2**15 - 1)
+        batch = sound.round().to(torch.int16), known, torch.zeros(2).long()
+        torch.manual_seed(1)
+        losses.append(speech.distil(model, batch, 0) - found.kl)
+    # a tenth of the amplitude is a hundredth of the power, in each band; the
+    # quieter sound is rounded to 16 bits
+    lost = torch.full((2,), speech.POWER * math.log(100) ** 2)
+    torch.testing.assert_close(losses[0], 0 * lost, rtol=0, atol=1e-3)
+    torch.testing.assert_close(losses[1], lost, rtol=0.01, atol=0)
