@@ -171,7 +171,9 @@ def new(name: str) -> Path:
     role = f"{{doc}}`{name}`"
     intro = path.with_name("intro.md")
     insert(intro, r"^\| \D.*\{doc\}`", f"| TODO slides | {role} |")
-    insert(intro, r"^\| \d+ \|.*\{doc\}`", f"| {number} | {role} | TODO |")
+    # the first week reads chapter 0
+    week = f"| {number + 1} | {role} | TODO |"
+    insert(intro, r"^\| \d+ \|.*\{doc\}`", week)
     return path
 
 

@@ -254,6 +254,8 @@ def test_chapters_are_listed_in_their_order():
     slides, schedule = intro.split("## A schedule")
     week = re.findall(r"^\| \d+ \|.*\{doc\}`(\d\d_\w+)`", schedule, re.M)
     assert week == names, "list each chapter in the schedule of intro.md"
+    weeks = re.findall(r"^\| (\d+) \|", schedule, re.M)
+    assert weeks == [str(i + 1) for i in range(len(weeks))]
     section = re.findall(r"^\| .*\{doc\}`(\d\d_\w+)`", slides, re.M)
     assert list(dict.fromkeys(section)) == names, "list its slides in intro.md"
 
