@@ -97,8 +97,9 @@ def fit(
         progress: Show a progress bar.
 
     Returns:
-        The history. Ctrl-C ends training after the current step, keeps what
-        was learned, and writes the checkpoint; a second Ctrl-C is immediate.
+        The history. Ctrl-C, or the SIGTERM of a scheduler, ends training after
+        the current step, keeps what was learned, and writes the checkpoint; a
+        second Ctrl-C is immediate.
 
     Raises:
         NonFiniteLoss: Naming step, epoch and batch, before the bad update on
@@ -198,7 +199,8 @@ def fit(
         advice = "a single row at a time; take a smaller model, or bf16=True"
     memory = memory_errors_explained(advice)
     lost = lost_processes_explained(checkpoint)
-    with bar, memory, lost, _interruptible() as interrupted:
+    insist = run.processes == 1
+    with bar, memory, lost, _interruptible(insist) as interrupted:
         while state.step < steps:
             state.set_lr(lr * _schedule(state.step, steps, warmup, cosine))
             losses, in_use = in_parts(backward, in_use, most)
@@ -272,21 +274,32 @@ def _schedule(step: int, steps: int, warmup: int, cosine: bool) -> float:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a request, so that a step ends in peace."""
+def _interruptible(insist: bool) -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into a request, so that a step ends in peace.
+
+    Args:
+        insist: A second Ctrl-C is immediate. Under torchrun, which repeats the
+            first to its processes, it is not.
+    """
     event = threading.Event()
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if ignored or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
-    def request(*_: Any) -> None:
-        if event.is_set():
+    def request(number: int, _: Any) -> None:
+        if insist and number == signal.SIGINT and event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    before = signal.signal(signal.SIGINT, request)
+    unheard = signal.SIG_IGN, None  # what somebody has decided to ignore
+    heard = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in unheard
+    ]
+    before = {number: signal.signal(number, request) for number in heard}
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -140,37 +140,65 @@ def test_shares_of_a_batch_cover_it():
         Batches(processes.drawn(9, 3), 2, 0, "cpu", 0, 3)
 
 
-KILLED = """
-import os, sys
+ENDED = """
+import os, signal, sys, time
 from dgm_course import cli, training
-step = iter(range(10**9))
-training.time.monotonic = lambda: 61 * next(step)  # a checkpoint in each step
-fit = training.default_loss
+clock = iter(range(10**9))
+training.time.monotonic = lambda: 61 * next(clock)  # a checkpoint in each step
+default = training.default_loss
 def loss(model, batch, step):
     if step == 4 and os.environ["RANK"] == "1":
-        os.kill(os.getpid(), 9)
-    return fit(model, batch, step)
+        if sys.argv[1] == "killed":
+            os.kill(os.getpid(), 9)
+        heard, request = [], signal.getsignal(signal.SIGTERM)
+        def handler(*given):
+            heard.append(given)
+            request(*given)
+        signal.signal(signal.SIGTERM, handler)
+        os.kill(os.getppid(), signal.SIGTERM)  # torchrun itself
+        while not heard:
+            time.sleep(0.1)
+    return default(model, batch, step)
 training.default_loss = loss
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 
-def test_a_killed_process_is_told_and_its_run_goes_on(tmp_path, capsys):
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
+def ended(how, folder):
+    """Train until the fifth step ends so; go on with one process.
+
+    Returns:
+        What the processes and torchrun told, and the step of the checkpoint.
+    """
+    script = folder / "ended.py"
+    script.write_text(ENDED)
     words = ["train", "magic_gaussian", "--device", "cpu"]
-    words += ["--out", str(tmp_path / "runs")]
-    run = torchrun(script, *words)
+    words += ["--out", str(folder / "runs")]
+    run = torchrun(script, how, *words)
     assert run.returncode != 0
-    told = [line for line in run.stderr.splitlines() if "dgm: " in line]
-    assert len(told) == 1 and "another process of this run was lost" in told[0]
-    assert "is whole: start again, and resume" in told[0]
-    assert "[rank0]" not in run.stderr  # no traceback
-    assert "SIGKILL" in run.stderr  # torchrun's own summary
-    folder = tmp_path / "runs" / "checkpoints"
-    (path,) = folder.glob("magic_gaussian*.pt")
-    assert checkpoint.read(path)["step"] == 4
-    assert not list(folder.glob(".part-*"))
+    kept = folder / "runs" / "checkpoints"
+    (path,) = kept.glob("magic_gaussian*.pt")
+    step = checkpoint.read(path)["step"]
+    assert not list(kept.glob(".part-*"))
     assert main([*words, "--resume"]) == 0
     steps = zoo.recipe("magic_gaussian").steps["smoke"]
-    assert zoo.card("magic_gaussian", tmp_path / "runs").steps == steps
+    assert zoo.card("magic_gaussian", folder / "runs").steps == steps
+    return run.stdout + run.stderr, step
+
+
+def test_a_killed_process_is_told_and_its_run_goes_on(tmp_path):
+    output, step = ended("killed", tmp_path)
+    told = [line for line in output.splitlines() if "dgm: " in line]
+    assert step == 4
+    assert len(told) == 1 and "another process of this run was lost" in told[0]
+    assert "is whole: start again, and resume" in told[0]
+    assert "[rank0]" not in output  # no traceback
+    assert "SIGKILL" in output  # torchrun's own summary
+
+
+@pytest.mark.slow
+def test_a_preempted_run_goes_on(tmp_path):
+    """As Slurm ends it: SIGTERM to torchrun, which hands it on."""
+    output, step = ended("preempted", tmp_path)
+    assert step == 5  # the step was ended, and written down
+    assert output.count("stopped after step 5 of 20; nothing is lost") == 1

@@ -342,6 +342,19 @@ def test_second_ctrl_c_is_immediate():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_end_that_a_scheduler_announces_keeps_what_was_learned(tmp_path):
+    def loss(module, batch, step):
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return -module.log_prob(batch)
+
+    path, before = tmp_path / "run.pt", signal.getsignal(signal.SIGTERM)
+    history = fit(model(), points(), loss, steps=9, checkpoint=path, **CPU)
+    assert history.stopped == "interrupted"
+    assert checkpoint.read(path)["step"] == history.steps == 4
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_runs_outside_of_the_main_thread():
     result = []
     thread = threading.Thread(

@@ -22,6 +22,7 @@ import notebooks as tools  # noqa: E402
 PATHS = sorted(BOOK.glob("*.ipynb"))
 PATHS += sorted((ROOT / "assignments").glob("*.ipynb"))
 CHAPTERS = [path for path in PATHS if path.name[:2].isdigit()]
+ASSIGNMENTS = [path for path in PATHS if path.parent != BOOK]
 STATEMENT = re.compile(
     r"^> \*\*((?:Theorem|Lemma|Proposition|Corollary) \d+\.\d+)", re.M
 )
@@ -77,7 +78,7 @@ def test_badge_and_setup_follow_the_repository_url(path):
     assert setup == cells(PATHS[0], "code")[0].source
 
 
-@each(CHAPTERS)
+@each(CHAPTERS + ASSIGNMENTS)
 def test_the_time_that_its_code_takes_is_told(path):
     cpu = r"the code takes [\w ]+\son\sone\score\sof\sa\sCPU;"
     gpu = r"\son\sa\sT4\sit\s(was\snot\stimed|takes [\w ]+)\."
