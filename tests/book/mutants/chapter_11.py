@@ -173,6 +173,68 @@ def mean_of_the_batch(monkeypatch):
     monkeypatch.setattr(dis, "weighted_log_q", weighted_by(lambda n, m: m))
 
 
+@breaks("Proposition 11.5: equal codes: log q(z), less log n")
+def other_constant(monkeypatch):
+    """log 2 + pi for log 2 pi: no difference sees it."""
+    right = tcvae.weighted_log_q
+
+    def wrong(z, codes, n):
+        off = 0.5 * (math.log(2 * math.pi) - math.log(2 + math.pi))
+        joint, units = right(z, codes, n)
+        return joint + off * z.shape[1], units + off * z.shape[1]
+
+    monkeypatch.setattr(dis, "weighted_log_q", wrong)
+
+
+def objective(wrong):
+    """A mutant of the objective: of its loss in training and of the ELBO."""
+
+    def apply(monkeypatch):
+        right = dis.TCObjective.__call__
+        monkeypatch.setattr(
+            dis.TCObjective,
+            "__call__",
+            lambda self, model, batch, step: wrong(
+                right, self, model, batch, step
+            ),
+        )
+
+    return apply
+
+
+@breaks("Proposition 11.5: beta = 4: the loss of our VAE and 3 TC")
+def beta_for_beta_minus_one(monkeypatch):
+    """The total correlation is counted once more."""
+    objective(
+        lambda right, self, *given: right(
+            dis.TCObjective(self.n, self.beta + 1), *given
+        )
+    )(monkeypatch)
+
+
+@breaks("Proposition 11.5: in evaluation mode: minus the ELBO")
+def elbo_for_its_negative(monkeypatch):
+    """Maximized where it should be minimized."""
+    objective(
+        lambda right, self, model, *given: (
+            right(self, model, *given) * (1 if model.training else -1)
+        )
+    )(monkeypatch)
+
+
+@breaks("Proposition 11.5: which is another number")
+def priced_in_evaluation(monkeypatch):
+    """What is reported is the objective."""
+
+    def wrong(right, self, model, batch, step):
+        mode = model.training
+        loss = right(self, model.train(), batch, step)
+        model.train(mode)
+        return loss
+
+    objective(wrong)(monkeypatch)
+
+
 @breaks("Proposition 11.5: at least its own code's share")
 def batch_size_twice(monkeypatch):
     """1 / (n M^2)."""
