@@ -316,6 +316,26 @@ def test_samples_stay_in_range(levels):
     assert torch.equal(samples[kept], y[kept].long())
 
 
+def test_context_and_temperature_reach_the_density():
+    density = randomize(flows.realnvp(4, 2, (8,), context=2)).double()
+    model = Dequantized(density)
+    context = torch.randn(5, 2, dtype=torch.float64)
+    pixels = torch.randint(0, 256, (5, 4))
+    torch.manual_seed(1)
+    y = inside(pixels.double(), torch.rand_like(pixels.double()))
+    expected = density.log_prob(y, context)
+    torch.manual_seed(1)
+    assert torch.equal(model.elbo(pixels, context), expected)
+    torch.manual_seed(1)
+    y = density.sample(5, context, temperature=30.0)
+    torch.manual_seed(1)
+    x = model.sample(5, context, temperature=30.0)
+    assert (
+        torch.equal(x, y.floor().clamp(0, 255).long())
+        and x.unique().numel() > 2
+    )
+
+
 def test_float_input_is_refused():
     with pytest.raises(ValueError, match="takes integers"):
         Dequantized(model_1d()).elbo(torch.zeros(3, 1))

@@ -63,6 +63,19 @@ def test_the_entropy_of_the_banana():
     verify.expectation("toy", "entropy", surprise, entropy)
 
 
+def test_half_of_a_ring_is_inside_of_its_radius():
+    """Though there is more room outside of it."""
+    toy, radius = ring(radius=2.0, sigma=0.2), 2.0
+
+    def density(r):
+        points = torch.cat([r, torch.zeros_like(r)], 1)
+        return 2 * math.pi * r[:, 0] * toy.log_prob(points).exp()
+
+    # 8 sigma: 1e-15 is left out
+    box = [(radius - 8 * 0.2, radius)]
+    verify.integral("toy", "inner half", density, box, value=0.5)
+
+
 def test_a_ring_that_reaches_its_centre_is_refused():
     with pytest.raises(ValueError, match="must exceed"):
         ring(radius=1.0, sigma=0.2)

@@ -117,3 +117,12 @@ def test_states_that_never_occur_add_nothing():
     )
     for name in ("reconstruction", "negative_energy", "elbo", "information"):
         same(getattr(padded, name), getattr(small, name))
+
+
+def test_sharpness_is_the_scale_of_the_logits():
+    flat, sharp = (
+        DiscreteVAE.random(3, 4, seed=0, sharpness=s).posterior.log()
+        for s in (1.0, 5.0)
+    )
+    logits = flat - flat.mean(1, keepdim=True)
+    same(sharp - sharp.mean(1, keepdim=True), 5 * logits)

@@ -143,6 +143,20 @@ def test_gap_of_the_elbo_is_the_posterior_kl():
     verify.expectation("", "gap", truth - elbo, gap)
 
 
+def test_the_bound_of_one_sample_has_the_slope_of_the_elbo():
+    """Through the samples, and through the density that they are drawn from."""
+    model, x, slopes = tiny_vae(), all_pictures(), []
+    for bound in (
+        lambda: model.iw_bound(x, 1),
+        lambda: model.parts(x, analytic=False).elbo,
+    ):
+        torch.manual_seed(1)
+        slope = torch.autograd.grad(bound().sum(), [*model.parameters()])
+        slopes.append(torch.cat([part.flatten() for part in slope]))
+    size = slopes[1].abs().max()
+    verify.equal("", "slope", *slopes, roundings=256, size=size)
+
+
 @pytest.mark.parametrize("k, chunk", [(1, 1), (7, 3), (7, 7), (8, 64)])
 def test_chunks_change_nothing(monkeypatch, k, chunk):
     table = 50 * torch.randn(3, 8).double()

@@ -6,6 +6,7 @@ import torch
 from dgm_course import verify, zoo
 from dgm_course.training import fit
 from dgm_course.zoo.recipes import priors
+from dgm_course.zoo.recipes import vae as vae_recipes
 from dgm_course.zoo.recipes.vae import binary_digits
 
 NAMES = ["mnist_vae_10_mixture", "mnist_vae_10_vamp", "mnist_vae_10_flow"]
@@ -27,6 +28,19 @@ def test_the_vae_is_used_and_neither_trained_nor_stored(name):
     model.double()
     assert next(vae.parameters()).dtype == torch.float64
     assert model.log_prob(model.sample(3)).dtype == torch.float64
+
+
+def test_the_loss_is_that_of_a_draw_from_each_posterior():
+    class Line(torch.nn.Module):
+        def log_prob(self, z):
+            return z.sum(1)
+
+    mean, log_std = torch.randn(7, 3), torch.randn(7, 3)
+    torch.manual_seed(1)
+    z = torch.distributions.Normal(mean, log_std.exp()).rsample()
+    torch.manual_seed(1)
+    loss = priors.loss(Line(), [mean, log_std], 0)
+    verify.equal("", "loss", loss, -z.sum(1))
 
 
 def test_the_vaes_own_prior_gains_nothing():
@@ -51,3 +65,17 @@ def test_a_known_gain_is_found():
     x = binary_digits("test", full=False)[:100]
     gain = priors.judge(vae, Heavier(), x, "here")["gain, here"]
     verify.equal("", "gain", gain.mean, torch.tensor(1.5))
+
+
+def test_a_judgement_leaves_the_prior_as_it_was(monkeypatch):
+    """Another prior is tried on the model, and taken away again."""
+    monkeypatch.setattr(
+        vae_recipes,
+        "binary_digits",
+        lambda split, full: binary_digits(split, False)[:20],
+    )
+    model = zoo.load(priors.BASE)
+    before = model.prior
+    metrics = vae_recipes.evaluate_full(model)
+    assert model.prior is before
+    assert metrics["elbo, test, prior q(z)"] != metrics["elbo, test"]
