@@ -48,9 +48,9 @@ test: lint unit notebook-tests book browser-tests  ## everything that CI runs
 
 test-all: test  ## and what takes long
 	$(BIN)/python -m pytest -m slow
-	$(MAKE) mutants
 	for what in wheel sdist lowest; do \
 	  $(BIN)/python tests/environments.py $$what || exit 1; done
+	$(BIN)/python tests/random_mutants.py --number $(N) --library
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,12 +1,13 @@
 """Break the library at random, and see who notices.
 
     python tests/random_mutants.py --number 100          (make mutants N=100)
+    python tests/random_mutants.py --number 100 --library     (make test-all)
 
-Each mutant changes one token of the code that the chapters show: a sign, an
-operator, a constant (axes among them), a comparison, or the order of two
-arguments. It is applied to a copy of the project. Then the check cells of the
-chapters that show the code are run, and the library's own tests. What both
-let through is listed, to be killed or explained.
+Each mutant changes one token of the code that the chapters show, or of the
+whole library: a sign, an operator, a constant (axes among them), a comparison,
+or the order of two arguments. It is applied to a copy of the project. Then the
+check cells of the chapters that show the code are run, and the library's own
+tests. What both let through is listed, to be killed or explained.
 
 Each result is printed and written to a journal at once. The next run with the
 same journal asks only those who had not noticed a mutant: so it goes on where
@@ -27,6 +28,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import sys
@@ -130,6 +132,27 @@ def shown_lines() -> dict[str, dict[int, set[str]]]:
     return found
 
 
+def library_lines(
+    shown: dict[str, dict[int, set[str]]], number: int, seed: int
+) -> dict[str, dict[int, set[str]]]:
+    """Draw lines of the library, with the chapters that show them, if any.
+
+    Not of the grader: attacks and hostile notebooks are the mutants there.
+    """
+    places = [
+        (path.relative_to(ROOT).as_posix(), line)
+        for path in sorted(ROOT.glob("dgm_course/**/*.py"))
+        if "grading" not in path.as_posix()
+        for line, text in enumerate(path.read_text().splitlines(), 1)
+        if text.strip()
+    ]
+    found: dict[str, dict[int, set[str]]] = defaultdict(dict)
+    chosen = random.Random(seed).sample(places, min(number, len(places)))
+    for path, line in chosen:
+        found[path][line] = shown.get(path, {}).get(line, set())
+    return found
+
+
 def shown_objects(notebook: Path) -> Iterator[object]:
     """Yield what the calls of ``show_source`` in a notebook name."""
     cells = nbformat.read(notebook, as_version=4).cells
@@ -173,11 +196,11 @@ def all_mutants(lines: dict[str, dict[int, set[str]]]) -> list[Mutant]:
     mutants = []
     for path, wanted in lines.items():
         source = (ROOT / path).read_text()
-        skipped = quiet_lines(source)
+        skipped, nodes = quiet_lines(source), [*ast_nodes(get_ast(source))]
         for operator in [*operators, SwapArguments()]:
             places = [
                 position
-                for node in ast_nodes(get_ast(source))
+                for node in nodes
                 for position in operator.mutation_positions(node)
             ]
             for k, ((line, _), _) in enumerate(places):
@@ -216,17 +239,36 @@ def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
     numbers = " or ".join(
         f"chapter_{name[:2]}" for name in sorted(mutant.chapters)
     )
-    room = Path(mutant.path).parts[1].removesuffix(".py")
-    # its own tests first: pytest stops at the first that fails
-    own = f"tests/{room}/test_{Path(mutant.path).stem}.py"
-    tests = [own, f"tests/{room}", f"tests/test_{room}.py"]
+    checks = ["tests/book/test_mutants.py", "-k", f"stands and ({numbers})"]
     return {
-        "checks": [
-            "tests/book/test_mutants.py",
-            *("-k", f"stands and ({numbers})"),
-        ],
-        "tests": [name for name in tests if (copy / name).exists()],
+        "checks": checks if mutant.chapters else [],
+        "tests": tests_of(mutant.path, copy),
     }
+
+
+def tests_of(path: str, copy: Path) -> list[str]:
+    """Return the tests of a file: its own first, since the first may fail.
+
+    Those of its room; for a file that is a room of its own, those that name
+    it or a file beside it that imports it, and its doctests.
+    """
+    room = Path(path).parts[1].removesuffix(".py")
+    own = f"tests/{room}/test_{Path(path).stem}.py"
+    tests = [own, f"tests/{room}", f"tests/test_{room}.py"]
+    found = [name for name in tests if (copy / name).exists()]
+    if (copy / "dgm_course" / room).is_dir():
+        return found
+    names = [room] + [
+        user.stem
+        for user in copy.glob("dgm_course/*.py")
+        if f"from .{room} import" in user.read_text()
+    ]
+    found += [
+        f"tests/{test.name}"
+        for test in sorted(copy.glob("tests/test_*.py"))
+        if re.search(rf"\b({'|'.join(names)})\b", test.read_text())
+    ]
+    return [*dict.fromkeys(found), path, "--doctest-modules"]
 
 
 def try_out(mutant: Mutant, copy: Path, seconds: int) -> None:
@@ -295,15 +337,16 @@ def stop_if_broken(mutants: list[Mutant], copy: Path, seconds: int) -> None:
 
 def report(mutants: list[Mutant]) -> None:
     """Print how many were noticed by whom, and what nobody noticed."""
-    for who in ("checks", "tests"):
-        count = sum(who in mutant.caught for mutant in mutants)
-        print(f"noticed by the {who:<6} {count:>4} of {len(mutants)}")
+    shown = [mutant for mutant in mutants if mutant.chapters]
+    for who, asked in (("checks", shown), ("tests", mutants)):
+        count = sum(who in mutant.caught for mutant in asked)
+        print(f"noticed by the {who:<6} {count:>4} of {len(asked)}")
     for title, wanted in (
         ("let through by the check cells alone", ["tests"]),
         ("noticed by nobody", []),
     ):
         print(f"\n{title}:")
-        for mutant in mutants:
+        for mutant in mutants if not wanted else shown:
             if mutant.caught == wanted:
                 print(line_of(mutant))
 
@@ -311,7 +354,7 @@ def report(mutants: list[Mutant]) -> None:
 def line_of(mutant: Mutant) -> str:
     """Return what a reader of the log wants to know about one mutant."""
     old, new = mutant.change
-    names = ", ".join(sorted(mutant.chapters))
+    names = ", ".join(sorted(mutant.chapters)) or "no chapter"
     who = " and ".join(mutant.caught) or "NOBODY"
     return (
         f"{mutant.path}:{mutant.line} ({names}): {who}\n"
@@ -329,9 +372,19 @@ def main() -> int:
     )
     parser.add_argument("--journal", type=Path, help="file of results")
     parser.add_argument("--chapter", help="two digits, such as 04")
+    parser.add_argument(
+        "--library", action="store_true", help="also what no chapter shows"
+    )
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT)]
-    mutants = in_child(lambda: all_mutants(shown_lines())) or []
+
+    def every() -> list[Mutant]:
+        lines = shown_lines()
+        if options.library:  # more lines than hold so many mutants
+            lines = library_lines(lines, 20 * options.number, options.seed)
+        return all_mutants(lines)
+
+    mutants = in_child(every) or []
     if options.chapter:
         mutants = [
             m

@@ -266,3 +266,14 @@ def test_chain_splits_its_parameters():
     first, slope = LogisticMixture(2).forward(x, parameters[:6])
     last, s = ScaleShift().forward(first + parameters[6], parameters[7:])
     assert torch.equal(z, last) and torch.equal(ladj, slope + s)
+
+
+@BOTH
+def test_a_narrow_component_keeps_its_digits_beside_a_wide_one(kind):
+    """The wide one sets the bracket, the narrow one the slope."""
+    log_weight, mean, raw = (0.0, -40.0), (0.0, 0.0), (-1e9, 1e9)
+    column = torch.tensor([*log_weight, *mean, *raw], dtype=torch.float64)
+    parameters, conditional = column[:, None].expand(-1, 9), kind(2)
+    z = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    x, _ = conditional.inverse(z, parameters)
+    verify.equal("", "", conditional.forward(x, parameters)[0], z, 256)
