@@ -44,10 +44,18 @@ def run(*words: str | Path, cwd: Path, **env: str) -> None:
     command = list(map(str, words))
     print("+", Path(command[0]).name, *command[1:], flush=True)
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=cwd, env={**clean(), **env})
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**clean(), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     print(f"  {time.perf_counter() - start:.0f} s", flush=True)
     if done.returncode:
-        sys.exit(f"it ended with status {done.returncode}; see above")
+        sys.exit(f"{done.stdout}\nit ended with status {done.returncode}")
+    print("  " + "\n  ".join(done.stdout.splitlines()[-2:]), flush=True)
 
 
 def clean() -> dict[str, str]:

@@ -31,12 +31,15 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # what a page has besides its text
 AROUND = (
     "header, footer, dialog, .bd-sidebar, .bd-sidebar-primary, .skip-link, "
-    ".bd-sidebar-secondary, .prev-next-footer, #pst-skip-link, noscript"
+    ".bd-sidebar-secondary, .prev-next-footer, #pst-skip-link, noscript, "
+    "#jb-print-docs-body"
 )
 STYLE = """
 .dgm-page { break-before: page; }
 .dgm-page:first-child { break-before: auto; }
 .headerlink, .copybtn, .toggle-button { display: none !important; }
+.bd-main .bd-content { margin-left: 0 !important; }
+.bd-main .bd-content .bd-article h1:first-of-type { display: block !important; }
 """
 FOOT = (
     '<div style="font-size:8px;width:100%;text-align:center">'
