@@ -48,7 +48,9 @@ class TrainingState:
         device: Name of the device, for the history.
     """
 
-    def __init__(self, model, options: dict[str, Any], device: str):
+    def __init__(
+        self, model: nn.Module, options: dict[str, Any], device: str
+    ) -> None:
         self.model, self.options, self.step = model, options, 0
         parameters = list(model.parameters())
         self.device = parameters[0].device

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..devices import from_first, lost_processes_explained
 from ..files import alone
@@ -168,7 +169,14 @@ def _is_finished(recipe: Recipe, out: Path) -> bool:
     )
 
 
-def _first_card(recipe, out, model, data, seed, history: History) -> Card:
+def _first_card(
+    recipe: Recipe,
+    out: Path,
+    model: nn.Module,
+    data: Any,
+    seed: int,
+    history: History,
+) -> Card:
     metrics, sha256 = _judge(recipe, model), ""
     if recipe.ship:  # beside the card: one without the other cannot be read
         path = out / "weights" / f"{recipe.name}.safetensors"
@@ -192,7 +200,9 @@ def _first_card(recipe, out, model, data, seed, history: History) -> Card:
     return card
 
 
-def _with_another_seed(recipe, out, model, card, history: History) -> Card:
+def _with_another_seed(
+    recipe: Recipe, out: Path, model: nn.Module, card: Card, history: History
+) -> Card:
     """Add the scores of one more seed, once its training is finished."""
     if history.stopped != "finished":
         return replace(card, stopped=history.stopped)
@@ -209,7 +219,12 @@ def _with_another_seed(recipe, out, model, card, history: History) -> Card:
     return card
 
 
-def _above(recipe: Recipe, folder: Path, metrics: Metrics, over) -> Metrics:
+def _above(
+    recipe: Recipe,
+    folder: Path,
+    metrics: Metrics,
+    over: dict[str, list[float]],
+) -> Metrics:
     """How much each metric is above that of ``recipe.versus``, over seeds.
 
     The standard error is that of the differences between models of the same
@@ -283,7 +298,7 @@ def measure(recipe: Recipe, model: torch.nn.Module, full: bool) -> Metrics:
     return metrics
 
 
-def _rows(data) -> str:
+def _rows(data: Any) -> str:
     if data is None:
         return ""
     first = data if isinstance(data, torch.Tensor) else data[0]

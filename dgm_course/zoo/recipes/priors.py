@@ -52,7 +52,7 @@ class FittedPrior(nn.Module):
         # inside a tuple the VAE is no submodule
         self._vae = (vae.eval().requires_grad_(False),)
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self._vae[0]._apply(fn, recurse)  # follows the prior to a device
         return super()._apply(fn, recurse)
 
