@@ -297,6 +297,21 @@ def update_statistics_twice(monkeypatch):
     monkeypatch.setattr(Replay, "again", wrong)
 
 
+@breaks("Theorem 3.3: running_var is plain autograd's")
+def update_the_variance_twice(monkeypatch):
+    """The copies of the second call's variances are kept."""
+
+    @contextmanager
+    def wrong(self):
+        buffers = {k: v.clone() for k, v in self.net.named_buffers()}
+        yield partial(functional_call, self.net, buffers)
+        for name, value in self.net.named_buffers():
+            if name.endswith("running_var"):
+                value.copy_(buffers[name])
+
+    monkeypatch.setattr(Replay, "again", wrong)
+
+
 forget_a_term = rewrite(
     "found.append(K * found[-1] + found[-2] + rho)",
     "found.append(K * found[-1] + rho)",
@@ -306,6 +321,11 @@ forget_a_term = rewrite(
 )
 
 
+forget_the_lipschitz_constant = rewrite(
+    "found.append(K * found[-1] + found[-2] + rho)",
+    "found.append(found[-1] + found[-2] + rho)",
+    "Proposition 3.4: K = 2: the bound is attained",
+)
 understate_the_roundings = rewrite(
     "bounds(lipschitz(net), steps, rho)",
     "bounds(lipschitz(net), steps, 0.001 * rho)",
