@@ -115,7 +115,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
     """As under nohup."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with training._interruptible() as interrupted:
+        with training._interruptible(insist=True) as interrupted:
             signal.raise_signal(signal.SIGINT)
             assert not interrupted.is_set()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
