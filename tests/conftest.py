@@ -1,6 +1,7 @@
-"""Fixtures of all tests: a seed."""
+"""Fixtures of all tests: a seed, and a Ctrl-C that arrives."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 # plain asserts in there report what they compared
 pytest.register_assert_rewrite("support")
 os.environ.setdefault("DGM_PROFILE", "smoke")
+# a shell ignores Ctrl-C for what it starts in the background; tests send it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # commands, which a search for doctests would import
 collect_ignore = ["environments.py", "links.py", "random_mutants.py"]
 
