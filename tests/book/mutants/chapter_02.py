@@ -15,7 +15,7 @@ from dgm_course.dequantization import (
     inside,
 )
 from dgm_course.flows import mixtures
-from dgm_course.nn import SelfAttention
+from dgm_course.nn import SelfAttention, channel_moments
 from mutants import breaks, rewrite
 
 add_log_q = rewrite(
@@ -408,11 +408,13 @@ def freeze_actnorm(monkeypatch):
 @breaks("Proposition 2.6: variance 1 (1e-6 is added to it)")
 def divide_by_one_less(monkeypatch):
     """The variance is the unbiased one."""
-    monkeypatch.setattr(
-        sys.modules["dgm_course.flows.glow"],
-        "channel_moments",
-        lambda x: torch.var_mean(x, (0, 2, 3))[::-1],
-    )
+
+    def wrong(x):
+        mean, variance, n = channel_moments(x)
+        return mean, variance * n / (n - 1), n
+
+    module = sys.modules["dgm_course.flows.glow"]
+    monkeypatch.setattr(module, "channel_moments", wrong)
 
 
 @breaks("Proposition 2.6: ActNorm's inverse: x and -ladj")
