@@ -199,6 +199,9 @@ def in_sight(x: Tensor) -> bool:
 def with_values(fixed: Tensor) -> Tensor:
     """Return a tensor that the constructor fixes, and no file will restore.
 
+    Args:
+        fixed: A buffer of any shape.
+
     Raises:
         ValueError: If it is on the meta device, where it has no values.
     """
