@@ -226,5 +226,6 @@ def _patient() -> Any:
 
 def processes_or_device(device: str | None) -> OneDevice | ManyProcesses:
     """Return :class:`ManyProcesses` under torchrun, else one device."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return ManyProcesses(device) if several else OneDevice(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return ManyProcesses(device)
+    return OneDevice(device)

@@ -1,6 +1,6 @@
 """A network whose weights belong to somebody else.
 
-The teacher of chapter 6, and the decoder of chapter 10.
+The teacher of chapter 6, the VAE of chapter 9, the decoder of chapter 10.
 """
 
 from __future__ import annotations

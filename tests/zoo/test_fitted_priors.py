@@ -17,7 +17,7 @@ def test_the_vae_is_used_and_neither_trained_nor_stored(name):
     torch.manual_seed(0)
     recipe = zoo.recipe(name)
     model = recipe.build()
-    (vae,) = model._vae
+    vae = model.vae.network
     before = [p.clone() for p in vae.parameters()]
     own = [p.clone() for p in model.parameters()]
     codes = [part[:200] for part in priors.codes()]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ... import data
 from ...flows import realnvp
+from ...nn import Borrowed
 from ...vae import (
     VAE,
     MixtureOfGaussians,
@@ -49,12 +50,7 @@ class FittedPrior(nn.Module):
     def __init__(self, prior: nn.Module, vae: VAE) -> None:
         super().__init__()
         self.prior: Any = prior
-        # inside a tuple the VAE is no submodule
-        self._vae = (vae.eval().requires_grad_(False),)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._vae[0]._apply(fn, recurse)  # follows the prior to a device
-        return super()._apply(fn, recurse)
+        self.vae = Borrowed(vae)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log p(z) in nats: (B, d) to (B,)."""
@@ -137,7 +133,7 @@ def judge(vae: Any, prior: Prior, x: Tensor, where: str) -> Metrics:
 def evaluate(model: Any) -> Metrics:
     """The bundled 2,000 test digits."""
     x = binary_digits("test", full=False)
-    return judge(model._vae[0], model, x, "test, bundled 2,000")
+    return judge(model.vae.network, model, x, "test, bundled 2,000")
 
 
 def evaluate_full(model: Any) -> Metrics:
@@ -145,7 +141,7 @@ def evaluate_full(model: Any) -> Metrics:
     metrics: Metrics = {}
     for split in ("train", "test"):
         x = binary_digits(split, full=True)
-        metrics |= judge(model._vae[0], model, x, split)
+        metrics |= judge(model.vae.network, model, x, split)
     return metrics
 
 
