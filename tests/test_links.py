@@ -1,11 +1,11 @@
 """The weekly look at links: what it asks, and what it remembers."""
 
-import http.server
 import json
-import threading
+from http.server import BaseHTTPRequestHandler
 
 import links
 import pytest
+from support.servers import serving
 
 STATUS = {"/here": 200, "/gone": 404, "/shy": 403, "/ill": 500}
 
@@ -14,7 +14,7 @@ STATUS = {"/here": 200, "/gone": 404, "/shy": 403, "/ill": 500}
 def site():
     asked = []
 
-    class Answers(http.server.BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
             self.send_response(STATUS[self.path])
@@ -23,10 +23,8 @@ def site():
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
+    with serving(Answers) as address:
+        yield address, asked
 
 
 def test_addresses_end_where_the_sentence_goes_on():

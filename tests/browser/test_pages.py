@@ -7,7 +7,6 @@ system turns to the other theme, and the page must follow without a reload.
 import functools
 import http.server
 import re
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from support.browser import (
     nothing_is_too_wide,
     opened,
 )
+from support.servers import serving
 
 from dgm_course.player import QUESTION
 
@@ -90,10 +90,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def home():
     handler = functools.partial(Quiet, directory=str(HTML))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
+    with serving(handler) as address:
+        yield address
 
 
 def has_theme(page, scheme):

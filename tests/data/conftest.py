@@ -3,12 +3,12 @@
 import gzip
 import hashlib
 import struct
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
+from support.servers import serving
 
 from dgm_course.data.sources import SOURCES
 
@@ -66,14 +66,9 @@ def site():
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(
-        target=server.serve_forever, args=(0.01,), daemon=True
-    ).start()
-    site = Site(f"http://127.0.0.1:{server.server_port}")
-    yield site
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as address:
+        site = Site(address)
+        yield site
 
 
 @pytest.fixture

@@ -123,13 +123,7 @@ def divide_by_the_scale_twice(monkeypatch):
 @breaks("Theorem 4.1: and its ladj is minus that of f")
 def flip_affine_inverse(monkeypatch):
     """Affine's inverse returns the log-slope of the forward map."""
-    inverse = flows.Affine.inverse
-
-    def wrong(self, z, parameters):
-        x, slope = inverse(self, z, parameters)
-        return x, -slope
-
-    monkeypatch.setattr(flows.Affine, "inverse", wrong)
+    bugs.negate(monkeypatch, flows.Affine, "inverse")
 
 
 permute_twice = breaks("Theorem 4.2: gradients agree, for 20 random orders")(
@@ -246,13 +240,7 @@ def drop_the_mixtures_ladj(monkeypatch):
 )
 def flip_the_mixtures_ladj(monkeypatch):
     """The mixture's forward returns minus its log-slope."""
-    forward = flows.GaussianMixture.forward
-
-    def wrong(self, x, parameters):
-        z, slope = forward(self, x, parameters)
-        return z, -slope
-
-    monkeypatch.setattr(flows.GaussianMixture, "forward", wrong)
+    bugs.negate(monkeypatch, flows.GaussianMixture, "forward")
 
 
 @breaks("Proposition 4.8: bisection finds x again")
@@ -269,10 +257,4 @@ def bisect_another_mixture(monkeypatch):
 @breaks("Proposition 4.8: with the ladj of the inverse")
 def flip_the_mixtures_inverse(monkeypatch):
     """The mixture's inverse returns the log-slope of the forward map."""
-    inverse = flows.GaussianMixture.inverse
-
-    def wrong(self, z, parameters):
-        x, slope = inverse(self, z, parameters)
-        return x, -slope
-
-    monkeypatch.setattr(flows.GaussianMixture, "inverse", wrong)
+    bugs.negate(monkeypatch, flows.GaussianMixture, "inverse")
