@@ -6,12 +6,15 @@
 Each mutant changes one token of the code that the chapters show, or of the
 whole library: a sign, an operator, a constant (axes among them), a comparison,
 or the order of two arguments. It is applied to a copy of the project. Then the
-check cells of the chapters that show the code are run, and the library's own
-tests. What both let through is listed, to be killed or explained.
+library's own tests are run, and the check cells of the chapters that show the
+code; with ``--library`` these are asked only about what the tests let through.
+What both let through is listed, to be killed or explained.
 
 Each result is printed and written to a journal at once. The next run with the
 same journal asks only those who had not noticed a mutant: so it goes on where
-an interrupted one stopped, and shows what sharper checks now notice.
+an interrupted one stopped, and shows what sharper checks now notice. The test
+that noticed a mutant must pass without it, or all stops; that this was seen
+stands in the journal too, while no file has changed.
 
 The mutations are those of the library cosmic-ray; the swap of arguments is
 ours.
@@ -40,10 +43,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+# each run is a fork, and need not import anew what is not ours
+import matplotlib.pyplot  # noqa: F401
 import nbformat
 import parso
 import pytest
-import torch  # noqa: F401, each run is a fork and need not import it anew
+import scipy.stats  # noqa: F401
+import sklearn.linear_model  # noqa: F401
+import torch  # noqa: F401
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
@@ -63,6 +70,15 @@ OPERATORS = [
     "ReplaceTrueWithFalse",
     "ReplaceFalseWithTrue",
 ]
+CHECKS = ["tests/book/test_mutants.py", "-k"]
+CONFINING = (
+    "broker cgroups inside policy process sandbox seccomp selftest usage"
+)
+# Tests attack the grader, as root on a machine that tests as root.
+LEFT_OUT = {
+    **{name: "confines attacks" for name in CONFINING.split()},
+    "public": "tests themselves",
+}
 
 
 class SwapArguments(Operator):
@@ -86,6 +102,25 @@ class SwapArguments(Operator):
     def examples(cls):
         """What cosmic-ray's own tests would ask for; there are none here."""
         return ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """One token that one operator can change.
+
+    Attributes:
+        path: File, relative to the project.
+        line: Where it is.
+        operator: What changes it.
+        index: Which of the operator's places in the file.
+        chapters: Notebooks that show this line.
+    """
+
+    path: str
+    line: int
+    operator: Operator
+    index: int
+    chapters: frozenset[str]
 
 
 @dataclass
@@ -133,23 +168,20 @@ def shown_lines() -> dict[str, dict[int, set[str]]]:
 
 
 def library_lines(
-    shown: dict[str, dict[int, set[str]]], number: int, seed: int
+    shown: dict[str, dict[int, set[str]]],
 ) -> dict[str, dict[int, set[str]]]:
-    """Draw lines of the library, with the chapters that show them, if any.
+    """Return all lines of the library, with the chapters that show them.
 
-    Not of the grader: attacks and hostile notebooks are the mutants there.
+    Not of the rooms and files of ``grading`` that are left out.
     """
-    places = [
-        (path.relative_to(ROOT).as_posix(), line)
-        for path in sorted(ROOT.glob("dgm_course/**/*.py"))
-        if "grading" not in path.as_posix()
-        for line, text in enumerate(path.read_text().splitlines(), 1)
-        if text.strip()
-    ]
-    found: dict[str, dict[int, set[str]]] = defaultdict(dict)
-    chosen = random.Random(seed).sample(places, min(number, len(places)))
-    for path, line in chosen:
-        found[path][line] = shown.get(path, {}).get(line, set())
+    out = tuple(f"dgm_course/grading/{name}" for name in LEFT_OUT)
+    found: dict[str, dict[int, set[str]]] = {}
+    for path in sorted(ROOT.glob("dgm_course/**/*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(out):
+            count = len(path.read_text().splitlines())
+            known = shown.get(name, {})
+            found[name] = {n: known.get(n, set()) for n in range(1, count + 1)}
     return found
 
 
@@ -190,10 +222,10 @@ def quiet_lines(source: str) -> set[int]:
     return quiet
 
 
-def all_mutants(lines: dict[str, dict[int, set[str]]]) -> list[Mutant]:
-    """Return every mutant of the given lines, one per operator and place."""
+def all_places(lines: dict[str, dict[int, set[str]]]) -> list[Place]:
+    """Return every place of the given lines, one per operator and token."""
     operators = [get_operator(f"core/{name}")() for name in OPERATORS]
-    mutants = []
+    found = []
     for path, wanted in lines.items():
         source = (ROOT / path).read_text()
         skipped, nodes = quiet_lines(source), [*ast_nodes(get_ast(source))]
@@ -203,18 +235,28 @@ def all_mutants(lines: dict[str, dict[int, set[str]]]) -> list[Mutant]:
                 for node in nodes
                 for position in operator.mutation_positions(node)
             ]
-            for k, ((line, _), _) in enumerate(places):
-                if line not in wanted or line in skipped:
-                    continue
-                code = mutate_code(source, operator, k)
-                if code is None or not compiles(code):
-                    continue
-                change = first_difference(source, code)
-                if change[0] != change[1]:
-                    mutants.append(
-                        Mutant(path, code, line, change, wanted[line])
-                    )
-    return mutants
+            found += [
+                Place(path, line, operator, k, frozenset(wanted[line]))
+                for k, ((line, _), _) in enumerate(places)
+                if line in wanted and line not in skipped
+            ]
+    return found
+
+
+def drawn(places: list[Place], number: int, seed: int) -> Iterator[Mutant]:
+    """Draw places, and yield the mutants of those that make a program."""
+    for place in random.Random(seed).sample(places, len(places)):
+        if number == 0:
+            return
+        source = (ROOT / place.path).read_text()
+        code = mutate_code(source, place.operator, place.index)
+        if code is None or not compiles(code):
+            continue
+        change = first_difference(source, code)
+        if change[0] != change[1]:
+            shown = set(place.chapters)
+            yield Mutant(place.path, code, place.line, change, shown)
+            number -= 1
 
 
 def compiles(code: str) -> bool:
@@ -239,65 +281,136 @@ def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
     numbers = " or ".join(
         f"chapter_{name[:2]}" for name in sorted(mutant.chapters)
     )
-    checks = ["tests/book/test_mutants.py", "-k", f"stands and ({numbers})"]
+    checks = [*CHECKS, f"stands and ({numbers})"]
     return {
-        "checks": checks if mutant.chapters else [],
         "tests": tests_of(mutant.path, copy),
+        "checks": checks if mutant.chapters else [],
     }
 
 
 def tests_of(path: str, copy: Path) -> list[str]:
-    """Return the tests of a file: its own first, since the first may fail.
+    """Return the tests of a file: those that name it first, which may fail.
 
-    Those of its room; for a file that is a room of its own, those that name
-    it or a file beside it that imports it, and its doctests.
+    Those of its room; for a file or a room without tests of its own, those
+    that name it or a file beside it that imports it, and its doctests.
     """
     room = Path(path).parts[1].removesuffix(".py")
-    own = f"tests/{room}/test_{Path(path).stem}.py"
-    tests = [own, f"tests/{room}", f"tests/test_{room}.py"]
-    found = [name for name in tests if (copy / name).exists()]
-    if (copy / "dgm_course" / room).is_dir():
-        return found
-    names = [room] + [
-        user.stem
-        for user in copy.glob("dgm_course/*.py")
-        if f"from .{room} import" in user.read_text()
-    ]
-    found += [
-        f"tests/{test.name}"
-        for test in sorted(copy.glob("tests/test_*.py"))
-        if re.search(rf"\b({'|'.join(names)})\b", test.read_text())
-    ]
-    return [*dict.fromkeys(found), path, "--doctest-modules"]
+    tests = {*copy.glob(f"tests/{room}/test_*.py")}
+    tests |= {*copy.glob(f"tests/test_{room}.py")}
+    words = []
+    if not tests or not (copy / "dgm_course" / room).is_dir():
+        names = [room] + [
+            user.stem
+            for user in copy.glob("dgm_course/*.py")
+            if f"from .{room} import" in user.read_text()
+        ]
+        named = re.compile(rf"\b({'|'.join(names)})\b")
+        at_top = copy.glob("tests/test_*.py")
+        tests |= {test for test in at_top if named.search(test.read_text())}
+        words = [path]
+    other = {"grading": "assignments", "commands": Path(path).stem}
+    if room in other:
+        tests |= {*copy.glob(f"tests/{other[room]}/test_*.py")}
+    defined = re.compile(rf"\b({'|'.join(names_of(copy / path))})\b")
+    order = {x: -len(defined.findall(x.read_text())) for x in sorted(tests)}
+    found = sorted(order, key=lambda test: order[test])
+    return [test.relative_to(copy).as_posix() for test in found] + words
 
 
-def try_out(mutant: Mutant, copy: Path, seconds: int) -> None:
-    """Ask those who have not noticed it, with the mutant in the copy."""
-    target = copy / mutant.path
-    right = target.read_text()
-    target.write_text(mutant.code)
-    try:
-        for name, words in runs(mutant, copy).items():
-            if words and name not in mutant.caught:
-                if fails(words, copy, seconds):
-                    mutant.caught.append(name)
-    finally:
-        target.write_text(right)
+def names_of(path: Path) -> list[str]:
+    """Return the name of a file, and those that it defines."""
+    nodes = ast.parse(path.read_text()).body
+    defined = [getattr(node, "name", path.stem) for node in nodes]
+    return [*dict.fromkeys([path.stem, *defined])]
 
 
-def fails(words: list[str], copy: Path, seconds: int) -> bool:
-    """Return whether pytest fails; a run without end fails too."""
-    with tempfile.TemporaryFile("w+") as log:
-        code = in_child(partial(run_tests, words, copy, seconds, log.fileno()))
-        if code is not None and code not in (0, 1, 2):  # 5: none was chosen
+def to_ask(mutant: Mutant, copy: Path, enough: int) -> dict[str, list[str]]:
+    """Return the runs of those who have not noticed it, until enough have."""
+    if len(mutant.caught) >= enough:
+        return {}
+    asked = runs(mutant, copy).items()
+    return {k: words for k, words in asked if words and k not in mutant.caught}
+
+
+class Asker:
+    """Runs tests in a copy of the project.
+
+    Attributes:
+        copy: Its folder.
+        seconds: Limit of CPU of one run, so that a busy machine notices
+            nothing by itself.
+        journal: What is known already.
+    """
+
+    def __init__(self, copy: Path, seconds: int, journal: Journal) -> None:
+        self.copy, self.seconds, self.journal = copy, seconds, journal
+        self.state = state_of(copy)
+
+    def ask(self, mutant: Mutant, enough: int) -> None:
+        """Ask those who have not noticed it, with the mutant in the copy."""
+        for name, words in to_ask(mutant, self.copy, enough).items():
+            if len(mutant.caught) < enough and self.notice(mutant, words):
+                mutant.caught.append(name)
+
+    def notice(self, mutant: Mutant, words: list[str]) -> bool:
+        """Return whether a run fails with a mutant, and because of it."""
+        target = self.copy / mutant.path
+        right = target.read_text()
+        target.write_text(mutant.code)
+        try:
+            code, test, output = self.run(words)
+        finally:
+            target.write_text(right)
+        if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            sys.exit(f"no test of {mutant.path} to ask:\n{output}")
+        if code != 0:  # killed, too: a run without end
+            self.stop_if_broken([test] if test else words)
+        return code != 0
+
+    def stop_if_broken(self, words: list[str]) -> None:
+        """Stop if a run fails without a mutant: it would notice all."""
+        key = f"{' '.join(words)} {self.state}"
+        if key not in self.journal.known:
+            code, _, output = self.run(words)
+            if code != 0:
+                run = " ".join(words)
+                sys.exit(f"{output}\nfails without a mutant: pytest {run}")
+            self.journal.write(key, [])
+
+    def run(self, words: list[str]) -> tuple[int | None, str, str]:
+        """Run pytest; return its exit code, the first failure, its output.
+
+        The code is None if it was killed, such as by its limit of time.
+        """
+        with tempfile.TemporaryFile("w+") as log:
+            work = partial(
+                run_tests, words, self.copy, self.seconds, log.fileno()
+            )
+            code, test = in_child(work) or (None, "")
             log.seek(0)
-            sys.exit(f"pytest could not run:\n{log.read()}")
-    return code != 0
+            return code, test, log.read()
 
 
-def run_tests(words: list[str], copy: Path, seconds: int, log: int) -> int:
-    """Run pytest in the copy, and return its exit code."""
-    # seconds of CPU, so that a busy machine notices nothing by itself
+class FirstFailure:
+    """A plugin of pytest that remembers which test or file failed first."""
+
+    name = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Look at a test."""
+        if report.failed:
+            self.name = self.name or report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Look at a file."""
+        if report.failed:
+            self.name = self.name or report.nodeid
+
+
+def run_tests(
+    words: list[str], copy: Path, seconds: int, log: int
+) -> tuple[int, str]:
+    """Run pytest in the copy; return its exit code and the first failure."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -307,11 +420,14 @@ def run_tests(words: list[str], copy: Path, seconds: int, log: int) -> int:
     # a bug must not be hidden by the compiled code of the file before it
     sys.dont_write_bytecode = True
     options = ["-m", "not slow and not browser", "-p", "no:cacheprovider"]
-    return int(pytest.main(["-x", "-q", *words, *options]))
+    first = FirstFailure()
+    options += ["--doctest-modules", "-x", "-q"]
+    code = pytest.main([*words, *options], [first])
+    return int(code), first.name
 
 
 def in_child(work: Callable[[], T]) -> T | None:
-    """Do something in a child, which has torch at hand but not the library.
+    """Do something in a child, which has no file of the library at hand.
 
     None if it was killed, such as by its limit of time.
     """
@@ -327,28 +443,59 @@ def in_child(work: Callable[[], T]) -> T | None:
         child.join()
 
 
-def stop_if_broken(mutants: list[Mutant], copy: Path, seconds: int) -> None:
-    """Stop if a run fails without a mutant: it would notice all of them."""
-    words = {tuple(w) for m in mutants for w in runs(m, copy).values() if w}
-    for chosen in tqdm(sorted(words), desc="without a mutant"):
-        if fails(list(chosen), copy, seconds):
-            sys.exit(f"fails without a mutant: pytest {' '.join(chosen)}")
+def state_of(copy: Path) -> str:
+    """Return a hash of all that a test may read."""
+    digest = hashlib.sha256()
+    for folder in ("dgm_course", "tests", "book", "assignments"):
+        for path in sorted((copy / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(copy)}\n".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def report(mutants: list[Mutant]) -> None:
+class Journal:
+    """Results of this run and of those before it; without a file, of none.
+
+    Attributes:
+        known: Who noticed a mutant, by its key.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.known: dict[str, list[str]] = {}
+        if path and path.exists():
+            lines = path.read_text().splitlines()
+            self.known = dict(json.loads(line) for line in lines)
+
+    def write(self, key: str, caught: list[str]) -> None:
+        """Add a result, at once."""
+        self.known[key] = caught
+        if self.path:
+            with self.path.open("a") as file:
+                print(json.dumps([key, caught]), file=file)
+
+
+def report(mutants: list[Mutant], enough: int) -> None:
     """Print how many were noticed by whom, and what nobody noticed."""
     shown = [mutant for mutant in mutants if mutant.chapters]
-    for who, asked in (("checks", shown), ("tests", mutants)):
-        count = sum(who in mutant.caught for mutant in asked)
-        print(f"noticed by the {who:<6} {count:>4} of {len(asked)}")
-    for title, wanted in (
-        ("let through by the check cells alone", ["tests"]),
-        ("noticed by nobody", []),
-    ):
-        print(f"\n{title}:")
-        for mutant in mutants if not wanted else shown:
-            if mutant.caught == wanted:
-                print(line_of(mutant))
+    missed = [mutant for mutant in shown if "tests" not in mutant.caught]
+    asked = missed if enough == 1 else shown
+    for who, of in (("tests", mutants), ("checks", asked)):
+        count = sum(who in mutant.caught for mutant in of)
+        print(f"noticed by the {who:<6} {count:>4} of {len(of)}")
+    if enough > 1:
+        print("\nlet through by the check cells alone:")
+        print_those(shown, ["tests"])
+    print("\nnoticed by nobody:")
+    print_those(mutants, [])
+
+
+def print_those(mutants: list[Mutant], caught: list[str]) -> None:
+    """Print the mutants that exactly these noticed."""
+    for mutant in mutants:
+        if mutant.caught == caught:
+            print(line_of(mutant))
 
 
 def line_of(mutant: Mutant) -> str:
@@ -378,45 +525,45 @@ def main() -> int:
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT)]
 
-    def every() -> list[Mutant]:
+    def draw() -> tuple[list[Mutant], int, int]:
         lines = shown_lines()
-        if options.library:  # more lines than hold so many mutants
-            lines = library_lines(lines, 20 * options.number, options.seed)
-        return all_mutants(lines)
-
-    mutants = in_child(every) or []
-    if options.chapter:
-        mutants = [
-            m
-            for m in mutants
-            if any(name.startswith(options.chapter) for name in m.chapters)
+        if options.library:
+            lines = library_lines(lines)
+        start = options.chapter or ""
+        places = [
+            place
+            for place in all_places(lines)
+            if options.library
+            or any(name.startswith(start) for name in place.chapters)
         ]
+        mutants = list(drawn(places, options.number, options.seed))
+        return mutants, len(places), len({place.path for place in places})
+
+    mutants, count, files = in_child(draw) or ([], 0, 0)
     if not mutants:
         sys.exit(f"no chapter {options.chapter!r} shows code of the library")
-    chosen = random.Random(options.seed).sample(
-        mutants, min(options.number, len(mutants))
+    print(
+        f"{len(mutants)} mutants, seed {options.seed}, of {count} places in "
+        f"{files} files\nleft out: docstrings, annotations, texts of errors"
     )
-    print(f"{len(chosen)} of {len(mutants)} mutants, seed {options.seed}")
-    known = {}
-    if options.journal and options.journal.exists():
-        lines = options.journal.read_text().splitlines()
-        known = dict(json.loads(line) for line in lines)
-    for mutant in chosen:
-        mutant.caught += known.get(mutant.key, [])
+    if options.library:
+        for name, why in LEFT_OUT.items():
+            print(f"left out: dgm_course/grading/{name}: {why}")
+    enough = 1 if options.library else 2
+    journal = Journal(options.journal)
+    for mutant in mutants:
+        mutant.caught += journal.known.get(mutant.key, [])
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         skip = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=skip)
-        waiting = [m for m in chosen if len(m.caught) < 2]
-        stop_if_broken(waiting, copy, options.seconds)
-        for mutant in tqdm(waiting):
-            try_out(mutant, copy, options.seconds)
+        asker = Asker(copy, options.seconds, journal)
+        for mutant in tqdm([m for m in mutants if to_ask(m, copy, enough)]):
+            asker.ask(mutant, enough)
             tqdm.write(line_of(mutant))
-            if options.journal:
-                with options.journal.open("a") as journal:
-                    print(json.dumps([mutant.key, mutant.caught]), file=journal)
-    report(chosen)
-    return int(any(not mutant.caught for mutant in chosen))
+            journal.write(mutant.key, mutant.caught)
+    report(mutants, enough)
+    return int(any(not mutant.caught for mutant in mutants))
 
 
 if __name__ == "__main__":
