@@ -17,8 +17,9 @@ MODULES = re.findall(
     r"automodule:: (\S+)", (ROOT / "book/api.md").read_text(encoding="utf-8")
 )
 # files of models and of mathematics: each has a paper or a chapter behind it
-ROOMS = ("coding", "dequantization", "disentanglement", "flows", "likelihoods")
-ROOMS += ("nn", "pixel", "quadrature", "reversible", "vae", "verify", "wavenet")
+PACKAGES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+ROOMS = PACKAGES - {"commands", "data", "grading", "zoo"}
+ROOMS |= {"dequantization", "quadrature", "verify"}
 SOURCE = re.compile(r"\b(19|20)\d\d\b|[Cc]hapters? \d")
 # (B,), (B, D), (..., T) or "of any shape", "of the same shape"
 SHAPE = re.compile(r"\(([\w*+/ ]+|\.\.\.),[^()]*\)|\bshapes?\b|\b0-d\b")

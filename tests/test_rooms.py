@@ -56,6 +56,7 @@ def test_order_of_rooms(path):
     here = room(path)
     if here == "__init__":
         return
+    assert here in LEVEL, f"{path}: {here} has no place in ORDER"
     for name in imported_rooms(path):
         other = name.split(".")[0]
         if other in ("__init__", "__version__", here):

@@ -202,4 +202,7 @@ def test_check_cell_stands_on_its_own(module, k, capsys):
 
 def test_each_notebook_with_checks_has_its_mutants():
     checked = {path for path in BOOK.glob("*.ipynb") if collect_rows(path)}
-    assert {notebook_of(module) for module in MODULES} == checked
+    broken = {notebook_of(module) for module in MODULES}
+    missing = sorted(path.name for path in checked - broken)
+    assert not missing, f"nothing in tests/book/mutants breaks {missing}"
+    assert broken == checked
