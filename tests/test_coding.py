@@ -54,6 +54,30 @@ def test_a_pop_undoes_its_push_and_a_push_its_pop():
         bits.push_normal(k + 10**9 * (np.arange(9) == 4), mean, std)
 
 
+@pytest.mark.parametrize("std", [0.3, 40.0, 600.0, 3e4])
+@pytest.mark.parametrize("reach", [stack.BORROWED, stack.REACH])
+def test_what_is_read_lies_in_reach(std, reach):
+    """The coder's smallest probability is far above a normal's tail."""
+    rng, n = np.random.default_rng(2), 50_000
+    bits = stack.Stack(rng.integers(2**32, size=2 * n, dtype=np.uint32))
+    normal = np.full(n, 0.4), np.full(n, std)
+    far = np.abs(bits.pop_normal(*normal, reach) - 0.4).max()
+    assert far <= reach * std + 2 * 2 ** stack._low_bits(normal[1])
+    if std > 100:  # and some of it far out
+        assert far > 0.9 * reach * std
+
+
+def test_what_is_borrowed_can_be_written_under_another_normal():
+    """Read within 8 std, moved by half a reach, and written within 16."""
+    rng, n = np.random.default_rng(3), 50_000
+    bits = stack.Stack(rng.integers(2**32, size=2 * n, dtype=np.uint32))
+    mean, std = np.zeros(n), np.full(n, 600.0)
+    k = bits.pop_normal(mean, std, stack.BORROWED)
+    for moved in (-7.9 * std, 7.9 * std):
+        bits.push_normal(k, mean + moved, std)
+        assert (bits.pop_normal(mean + moved, std) == k).all()
+
+
 @pytest.mark.parametrize("std", [0.3, 40.0, 3e4])
 def test_a_normal_costs_its_entropy(std):
     """Also where it is so wide that it is coded in two pieces."""
@@ -66,7 +90,7 @@ def test_a_normal_costs_its_entropy(std):
     before = bits.bits
     bits.push_normal(k, np.full(n, 0.4), np.full(n, std))
     # the coder's probabilities are multiples of 2^-24, and each of the up to
-    # 2^15 integers of a window gets at least one: 2^-9 of the mass
+    # 2^15 integers in reach gets at least one: 2^-9 of the mass
     assert abs(bits.bits - before - ideal) < WORD + n * 2**-8
 
 

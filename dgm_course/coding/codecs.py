@@ -27,7 +27,7 @@ from ..pixel import PixelModel
 from ..vae import VAE
 from ..vae.posteriors import DiagonalGaussian
 from .local import LocalBitsBack
-from .stack import Stack
+from .stack import BORROWED, Stack
 
 
 class Codec(ABC):
@@ -157,7 +157,7 @@ class BitsBack(Codec):
 
     def push(self, stack, x):
         """Write one object."""
-        z = stack.pop_normal(*self._posterior(x))
+        z = stack.pop_normal(*self._posterior(x), BORROWED)
         p = self._pixels(z)
         stack.push_binary(x.flatten().numpy(), p.flatten().numpy())
         stack.push_normal(z, *self._prior())
@@ -168,7 +168,7 @@ class BitsBack(Codec):
         p = self._pixels(z)
         bits = stack.pop_binary(p.flatten().numpy())
         x = torch.from_numpy(bits).view(p.shape)
-        stack.push_normal(z, *self._posterior(x))
+        stack.push_normal(z, *self._posterior(x), BORROWED)
         return x
 
     def _prior(self) -> tuple[np.ndarray, np.ndarray]:

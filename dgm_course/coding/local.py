@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..flows import FlowModel, StandardNormal
-from .stack import Stack
+from .stack import BORROWED, Stack
 
 
 class LocalBitsBack:
@@ -50,7 +50,9 @@ class LocalBitsBack:
 
     def push(self, stack: Stack, y: np.ndarray, shape: Sequence[int]) -> None:
         """Write a point: integers (D,), in steps of the grid."""
-        z = self._near(y, shape, lambda i, *normal: stack.pop_normal(*normal))
+        z = self._near(
+            y, shape, lambda i, *normal: stack.pop_normal(*normal, BORROWED)
+        )
         mean, std = self._back(z, shape)
         stack.push_normal(y, mean, std)
         stack.push_normal(z, *self._base(len(z)))
@@ -67,7 +69,7 @@ class LocalBitsBack:
 
         self._near(y, shape, known)
         for i in reversed(range(len(z))):
-            stack.push_normal(z[i : i + 1], *normals[i])
+            stack.push_normal(z[i : i + 1], *normals[i], BORROWED)
         return y
 
     def _near(self, y: np.ndarray, shape: Sequence[int], take) -> np.ndarray:

@@ -24,6 +24,12 @@ except ImportError as error:  # an optional extra
 
 _MODEL = constriction.stream.model
 WORST = 2.0**-24  # the coder's smallest probability
+# Reach of a normal, in its largest std. One beyond 6 std is rarer than the
+# coder can say, but each integer in reach has its smallest probability, so one
+# in a thousand that is read off lies anywhere in reach. What is borrowed has
+# half the reach, for it is written again under another normal, around a mean
+# that is not its own.
+REACH, BORROWED = 16, 8
 
 
 class Stack:
@@ -100,34 +106,40 @@ class Stack:
         return x
 
     def push_normal(
-        self, k: np.ndarray, mean: np.ndarray, std: np.ndarray
+        self,
+        k: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        reach: int = REACH,
     ) -> None:
         """Write integers k of rounded N(mean, std^2).
 
         Raises:
-            ValueError: If one lies more than 16 of the largest std from its
-                mean.
+            ValueError: If one lies more than ``reach`` of the largest std
+                from its mean.
         """
         low = _low_bits(std)
         if low:  # finer than the coder resolves: there the density is flat
             self.push_uniform(k & ((1 << low) - 1), low)
             k = k >> low
-        center, mean, std, window = _centered(mean, std, low)
+        center, mean, std, window = _centered(mean, std, low, reach)
         offset = k - center
         if np.abs(offset).max() > window:
             worst = np.argmax(np.abs(offset))
             raise ValueError(
                 f"value number {worst} lies {abs(offset[worst])} steps from "
-                f"its mean; expected at most {window}, 16 times the largest "
-                "standard deviation"
+                f"its mean; expected at most {window}, {reach} times the "
+                "largest standard deviation"
             )
         model = _MODEL.QuantizedGaussian(-window, window)
         self._push(offset, model, mean, std)
 
-    def pop_normal(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    def pop_normal(
+        self, mean: np.ndarray, std: np.ndarray, reach: int = REACH
+    ) -> np.ndarray:
         """Read integers of rounded normals."""
         low = _low_bits(std)
-        center, mean, std, window = _centered(mean, std, low)
+        center, mean, std, window = _centered(mean, std, low, reach)
         model = _MODEL.QuantizedGaussian(-window, window)
         k = center + self._pop(model, mean, std)
         return (k << low) + self.pop_uniform(len(k), low) if low else k
@@ -145,16 +157,16 @@ def _low_bits(std: np.ndarray) -> int:
     return max(0, math.ceil(math.log2(float(std.max()))) - 10)
 
 
-def _centered(mean: np.ndarray, std: np.ndarray, low: int):
+def _centered(mean: np.ndarray, std: np.ndarray, low: int, reach: int):
     """Return integers near the means, the normals around them, a window.
 
     Without its ``low`` last bits k stands for 2^low integers, whose middle is
-    ``2^low (k + 1/2) - 1/2``. The window holds 16 std: its ends would cost
-    more than the 24 bits of the coder's smallest probability.
+    ``2^low (k + 1/2) - 1/2``. The window ends at the reach, and no earlier
+    than at the integers beside a narrow normal.
     """
     mean, std = (mean + 0.5) / 2**low - 0.5, std / 2**low
     center = np.rint(mean).astype(np.int64)
-    window = 2 ** math.ceil(math.log2(16 * float(std.max()) + 2))
+    window = math.ceil(reach * float(std.max())) + 1
     return center, mean - center, std, window
 
 
