@@ -2,6 +2,7 @@
 
 import torch
 
+from dgm_course import zoo
 from dgm_course.zoo.recipes import reversible
 from dgm_course.zoo.recipes.reversible import augmented_loss, scaled
 
@@ -36,15 +37,35 @@ def test_pictures_are_shifted_and_mirrored():
     assert set(columns[~right].tolist()) == set(range(1, 10))
 
 
-def test_errors_are_counted_in_percent():
-    class First(torch.nn.Module):
-        def forward(self, x):
-            return 9.0 * torch.eye(10)[torch.zeros(len(x)).long()]
+class First(torch.nn.Module):
+    """Sure of the first class, whatever it is shown."""
 
+    def forward(self, x):
+        return 9.0 * torch.eye(10)[torch.zeros(len(x)).long()]
+
+
+def test_errors_are_counted_in_percent():
     found = reversible.judge(
-        reversible.data.fashion_mnist, "test", False, First()
+        reversible.data.fashion_mnist, "test", False, "", First()
     )
     # the bundled test pictures hold each class equally often
     assert found["error, test"].mean == 90.0
     assert found["error, test"].unit == "%"
     assert scaled(torch.tensor([0, 255])).tolist() == [-1.0, 1.0]
+
+
+def test_two_models_are_compared_picture_by_picture():
+    clothes, rival = reversible.data.fashion_mnist, "fashion_resnet"
+    name = f"error less that of {rival}, test"
+    alike = reversible.judge(clothes, "test", False, rival, zoo.load(rival))
+    assert (alike[name].mean, alike[name].se) == (0.0, 0.0)
+    worse = reversible.judge(clothes, "test", False, rival, First())
+    pixels, labels = clothes("test", full=False)
+    wrong = [
+        reversible.scores(model.eval(), pixels, labels)["error"]
+        for model in (First(), zoo.load(rival))
+    ]
+    apart = (wrong[0] - wrong[1]).double()
+    assert abs(worse[name].mean - apart.mean()) < 1e-6
+    assert abs(worse[name].se - apart.std() / len(apart) ** 0.5) < 1e-6
+    assert worse[name].n == len(apart) == 1000
