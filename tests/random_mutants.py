@@ -359,12 +359,15 @@ class Asker:
         target.write_text(mutant.code)
         try:
             code, test, output = self.run(words)
+            if "TimeoutExpired" in output:  # a busy machine, or the mutant
+                code, test, output = self.run([test])
         finally:
             target.write_text(right)
         if code == pytest.ExitCode.NO_TESTS_COLLECTED:
             sys.exit(f"no test of {mutant.path} to ask:\n{output}")
         if code != 0:  # killed, too: a run without end
             self.stop_if_broken([test] if test else words)
+            tqdm.write(f"{test or 'a run that was killed'}:")
         return code != 0
 
     def stop_if_broken(self, words: list[str]) -> None:
@@ -558,7 +561,9 @@ def main() -> int:
         skip = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=skip)
         asker = Asker(copy, options.seconds, journal)
-        for mutant in tqdm([m for m in mutants if to_ask(m, copy, enough)]):
+        waiting = [m for m in mutants if to_ask(m, copy, enough)]
+        waiting.sort(key=lambda m: m.key in journal.known)  # the new ones first
+        for mutant in tqdm(waiting):
             asker.ask(mutant, enough)
             tqdm.write(line_of(mutant))
             journal.write(mutant.key, mutant.caught)

@@ -129,7 +129,8 @@ def gap(name):
     model = MODELS[name].draw()
     torch.manual_seed(1)
     y = torch.randn(3, *model.shape, dtype=torch.float64)
-    whole, drawn = model.conditionals(y), torch.zeros_like(y)
+    # what is not yet drawn may be anything
+    whole, drawn = model.conditionals(y), torch.randn_like(y)
     at = model.net.stream(drawn)
     gaps = []
     for place in model.order()[0].flatten().argsort().tolist():
