@@ -12,9 +12,9 @@ What both let through is listed, to be killed or explained.
 
 Each result is printed and written to a journal at once. The next run with the
 same journal asks only those who had not noticed a mutant: so it goes on where
-an interrupted one stopped, and shows what sharper checks now notice. The test
-that noticed a mutant must pass without it, or all stops; that this was seen
-stands in the journal too, while no file has changed.
+an interrupted one stopped, and shows what sharper checks now notice. At last
+the tests that noticed a mutant are run without one, all at once: one that fails
+has noticed nothing.
 
 The mutations are those of the library cosmic-ray; the swap of arguments is
 ours.
@@ -37,15 +37,18 @@ import shutil
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
 # each run is a fork, and need not import anew what is not ours
+import hypothesis  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import nbformat
+import nbval.plugin  # noqa: F401
 import parso
 import pytest
 import scipy.stats  # noqa: F401
@@ -70,6 +73,7 @@ OPERATORS = [
     "ReplaceTrueWithFalse",
     "ReplaceFalseWithTrue",
 ]
+KILLED = "a run without end"
 CHECKS = ["tests/book/test_mutants.py", "-k"]
 CONFINING = (
     "broker cgroups inside policy process sandbox seccomp selftest usage"
@@ -133,7 +137,7 @@ class Mutant:
         line: Where it is.
         change: The line before and after.
         chapters: Notebooks that show this line.
-        caught: Who noticed: "checks", "tests".
+        caught: Who noticed, "tests" or "checks", and the test that failed.
     """
 
     path: str
@@ -141,7 +145,7 @@ class Mutant:
     line: int
     change: tuple[str, str]
     chapters: set[str]
-    caught: list[str] = field(default_factory=list)
+    caught: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -289,10 +293,11 @@ def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
 
 
 def tests_of(path: str, copy: Path) -> list[str]:
-    """Return the tests of a file: those that name it first, which may fail.
+    """Return the tests of a file, those that name it most first.
 
-    Those of its room; for a file or a room without tests of its own, those
-    that name it or a file beside it that imports it, and its doctests.
+    Those of its room that name it or what it defines, or else all; for a file
+    or a room without tests of its own, those that name it or a file beside it
+    that imports it, and its doctests.
     """
     room = Path(path).parts[1].removesuffix(".py")
     tests = {*copy.glob(f"tests/{room}/test_*.py")}
@@ -312,9 +317,10 @@ def tests_of(path: str, copy: Path) -> list[str]:
     if room in other:
         tests |= {*copy.glob(f"tests/{other[room]}/test_*.py")}
     defined = re.compile(rf"\b({'|'.join(names_of(copy / path))})\b")
-    order = {x: -len(defined.findall(x.read_text())) for x in sorted(tests)}
-    found = sorted(order, key=lambda test: order[test])
-    return [test.relative_to(copy).as_posix() for test in found] + words
+    count = {x: len(defined.findall(x.read_text())) for x in sorted(tests)}
+    naming = [test for test in count if count[test] > 0] or list(count)
+    naming.sort(key=lambda test: -count[test])
+    return [test.relative_to(copy).as_posix() for test in naming] + words
 
 
 def names_of(path: Path) -> list[str]:
@@ -322,6 +328,23 @@ def names_of(path: Path) -> list[str]:
     nodes = ast.parse(path.read_text()).body
     defined = [getattr(node, "name", path.stem) for node in nodes]
     return [*dict.fromkeys([path.stem, *defined])]
+
+
+def other_recipes(path: str) -> set[str]:
+    """Return what the recipes are called that do not come from a file.
+
+    Empty for a file that is none of recipes.
+    """
+    here = ROOT / path
+    if not here.parent.match("zoo/recipes"):
+        return set()
+    user = re.compile(rf"^from \.( import )?{here.stem}\b", re.MULTILINE)
+    modules = [
+        import_module(f"dgm_course.zoo.recipes.{file.stem}")
+        for file in here.parent.glob("[a-z]*.py")
+        if file != here and not user.search(file.read_text())
+    ]
+    return {recipe.name for module in modules for recipe in module.RECIPES}
 
 
 def to_ask(mutant: Mutant, copy: Path, enough: int) -> dict[str, list[str]]:
@@ -332,101 +355,101 @@ def to_ask(mutant: Mutant, copy: Path, enough: int) -> dict[str, list[str]]:
     return {k: words for k, words in asked if words and k not in mutant.caught}
 
 
-class Asker:
-    """Runs tests in a copy of the project.
+def ask(mutant: Mutant, copy: Path, seconds: int, enough: int) -> None:
+    """Ask those who have not noticed it, with the mutant in the copy."""
+    target = copy / mutant.path
+    right = target.read_text()
+    # chosen while the copy is right: the names that a file defines choose
+    asked = to_ask(mutant, copy, enough)
+    others = in_child(partial(other_recipes, mutant.path)) or set()
+    target.write_text(mutant.code)
+    try:
+        for name, words in asked.items():
+            if len(mutant.caught) < enough:
+                code, failed = run(words, copy, seconds, others)
+                if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+                    sys.exit(f"no test of {mutant.path} to ask: {words}")
+                if code != 0:  # killed, too: a run without end
+                    mutant.caught[name] = (failed or [KILLED])[0]
+    finally:
+        target.write_text(right)
 
-    Attributes:
-        copy: Its folder.
-        seconds: Limit of CPU of one run, so that a busy machine notices
-            nothing by itself.
-        journal: What is known already.
+
+def forget_broken(mutants: list[Mutant], copy: Path, seconds: int) -> None:
+    """Run the tests that noticed mutants without one; some may fail always."""
+    tests = {test for m in mutants for test in m.caught.values()} - {KILLED}
+    code, failed = run([*sorted(tests), "--maxfail=0"], copy, seconds)
+    if tests and code not in (0, 1):
+        sys.exit(f"without a mutant pytest ended with {code}")
+    for test in failed:
+        print(f"fails without a mutant: {test}")
+    for mutant in mutants:
+        for who, test in list(mutant.caught.items()):
+            if test in failed:
+                del mutant.caught[who]
+
+
+def run(
+    words: list[str], copy: Path, seconds: int, others: Set[str] = frozenset()
+) -> tuple[int | None, list[str]]:
+    """Run pytest, without the tests of some recipes of the zoo.
+
+    Return its exit code and what failed; the code is None if it was killed,
+    such as by its limit of time.
+    """
+    work = partial(run_tests, words, copy, seconds, others)
+    return in_child(work) or (None, [])
+
+
+class Failures:
+    """A plugin of pytest that remembers what failed.
+
+    Args:
+        others: Recipes of the zoo that concern nobody.
     """
 
-    def __init__(self, copy: Path, seconds: int, journal: Journal) -> None:
-        self.copy, self.seconds, self.journal = copy, seconds, journal
-        self.state = state_of(copy)
+    def __init__(self, others: Set[str]) -> None:
+        self.others, self.names = others, list[str]()
 
-    def ask(self, mutant: Mutant, enough: int) -> None:
-        """Ask those who have not noticed it, with the mutant in the copy."""
-        for name, words in to_ask(mutant, self.copy, enough).items():
-            if len(mutant.caught) < enough and self.notice(mutant, words):
-                mutant.caught.append(name)
-
-    def notice(self, mutant: Mutant, words: list[str]) -> bool:
-        """Return whether a run fails with a mutant, and because of it."""
-        target = self.copy / mutant.path
-        right = target.read_text()
-        target.write_text(mutant.code)
-        try:
-            code, test, output = self.run(words)
-            if "TimeoutExpired" in output:  # a busy machine, or the mutant
-                code, test, output = self.run([test])
-        finally:
-            target.write_text(right)
-        if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-            sys.exit(f"no test of {mutant.path} to ask:\n{output}")
-        if code != 0:  # killed, too: a run without end
-            self.stop_if_broken([test] if test else words)
-            tqdm.write(f"{test or 'a run that was killed'}:")
-        return code != 0
-
-    def stop_if_broken(self, words: list[str]) -> None:
-        """Stop if a run fails without a mutant: it would notice all."""
-        key = f"{' '.join(words)} {self.state}"
-        if key not in self.journal.known:
-            code, _, output = self.run(words)
-            if code != 0:
-                run = " ".join(words)
-                sys.exit(f"{output}\nfails without a mutant: pytest {run}")
-            self.journal.write(key, [])
-
-    def run(self, words: list[str]) -> tuple[int | None, str, str]:
-        """Run pytest; return its exit code, the first failure, its output.
-
-        The code is None if it was killed, such as by its limit of time.
-        """
-        with tempfile.TemporaryFile("w+") as log:
-            work = partial(
-                run_tests, words, self.copy, self.seconds, log.fileno()
-            )
-            code, test = in_child(work) or (None, "")
-            log.seek(0)
-            return code, test, log.read()
-
-
-class FirstFailure:
-    """A plugin of pytest that remembers which test or file failed first."""
-
-    name = ""
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what is asked of the other recipes."""
+        items[:] = [
+            item
+            for item in items
+            if not hasattr(item, "callspec")
+            or item.callspec.params.get("name") not in self.others
+        ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Look at a test."""
         if report.failed:
-            self.name = self.name or report.nodeid
+            self.names.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Look at a file."""
         if report.failed:
-            self.name = self.name or report.nodeid
+            self.names.append(report.nodeid)
 
 
 def run_tests(
-    words: list[str], copy: Path, seconds: int, log: int
-) -> tuple[int, str]:
-    """Run pytest in the copy; return its exit code and the first failure."""
+    words: list[str], copy: Path, seconds: int, others: Set[str]
+) -> tuple[int, list[str]]:
+    """Run pytest in the copy, and return its exit code and what failed."""
+    # seconds of CPU, so that a busy machine notices nothing by itself
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    for stream in (1, 2):
-        os.dup2(log, stream)
+    with open(os.devnull, "w") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
     os.chdir(copy)
     sys.path.insert(0, str(copy))
     os.environ |= {"PYTHONPATH": str(copy), "DGM_STATIC": "1"}
     # a bug must not be hidden by the compiled code of the file before it
     sys.dont_write_bytecode = True
     options = ["-m", "not slow and not browser", "-p", "no:cacheprovider"]
-    first = FirstFailure()
     options += ["--doctest-modules", "-x", "-q"]
-    code = pytest.main([*words, *options], [first])
-    return int(code), first.name
+    failures = Failures(others)
+    code = pytest.main([*options, *words], [failures])
+    return int(code), failures.names
 
 
 def in_child(work: Callable[[], T]) -> T | None:
@@ -446,37 +469,25 @@ def in_child(work: Callable[[], T]) -> T | None:
         child.join()
 
 
-def state_of(copy: Path) -> str:
-    """Return a hash of all that a test may read."""
-    digest = hashlib.sha256()
-    for folder in ("dgm_course", "tests", "book", "assignments"):
-        for path in sorted((copy / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(copy)}\n".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 class Journal:
     """Results of this run and of those before it; without a file, of none.
 
     Attributes:
-        known: Who noticed a mutant, by its key.
+        known: Who noticed a mutant, by its key, and how.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.known: dict[str, list[str]] = {}
+        self.known: dict[str, dict[str, str]] = {}
         if path and path.exists():
             lines = path.read_text().splitlines()
             self.known = dict(json.loads(line) for line in lines)
 
-    def write(self, key: str, caught: list[str]) -> None:
+    def write(self, mutant: Mutant) -> None:
         """Add a result, at once."""
-        self.known[key] = caught
         if self.path:
             with self.path.open("a") as file:
-                print(json.dumps([key, caught]), file=file)
+                print(json.dumps([mutant.key, mutant.caught]), file=file)
 
 
 def report(mutants: list[Mutant], enough: int) -> None:
@@ -497,7 +508,7 @@ def report(mutants: list[Mutant], enough: int) -> None:
 def print_those(mutants: list[Mutant], caught: list[str]) -> None:
     """Print the mutants that exactly these noticed."""
     for mutant in mutants:
-        if mutant.caught == caught:
+        if list(mutant.caught) == caught:
             print(line_of(mutant))
 
 
@@ -506,8 +517,9 @@ def line_of(mutant: Mutant) -> str:
     old, new = mutant.change
     names = ", ".join(sorted(mutant.chapters)) or "no chapter"
     who = " and ".join(mutant.caught) or "NOBODY"
+    how = "".join(f"    {test}\n" for test in mutant.caught.values())
     return (
-        f"{mutant.path}:{mutant.line} ({names}): {who}\n"
+        f"{mutant.path}:{mutant.line} ({names}): {who}\n{how}"
         f"    - {old}\n    + {new}"
     )
 
@@ -518,7 +530,7 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--seconds", type=int, default=300, help="of CPU, for one run"
+        "--seconds", type=int, default=600, help="of CPU, for one run"
     )
     parser.add_argument("--journal", type=Path, help="file of results")
     parser.add_argument("--chapter", help="two digits, such as 04")
@@ -555,18 +567,18 @@ def main() -> int:
     enough = 1 if options.library else 2
     journal = Journal(options.journal)
     for mutant in mutants:
-        mutant.caught += journal.known.get(mutant.key, [])
+        mutant.caught |= journal.known.get(mutant.key, {})
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         skip = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=skip)
-        asker = Asker(copy, options.seconds, journal)
         waiting = [m for m in mutants if to_ask(m, copy, enough)]
         waiting.sort(key=lambda m: m.key in journal.known)  # the new ones first
         for mutant in tqdm(waiting):
-            asker.ask(mutant, enough)
+            ask(mutant, copy, options.seconds, enough)
             tqdm.write(line_of(mutant))
-            journal.write(mutant.key, mutant.caught)
+            journal.write(mutant)
+        forget_broken(mutants, copy, options.seconds)
     report(mutants, enough)
     return int(any(not mutant.caught for mutant in mutants))
 
