@@ -135,10 +135,19 @@ def tensors(function) -> bool:
     return "Tensor" in " ".join(map(str, annotations.values()))
 
 
+def contract(thing, member) -> str:
+    """What a method says of itself, and those that it overrides, of theirs."""
+    told = []
+    for kind in thing.__mro__:
+        if member in vars(kind) and kind.__module__.startswith("dgm_course"):
+            told += [kind.__doc__ or "", vars(kind)[member].__doc__ or ""]
+    return "\n".join(told)
+
+
 def annotated(module):
     """Yield what the page shows and takes or returns tensors, with its text.
 
-    A method may leave the shapes to its class.
+    A method may leave the shapes to its class, or to what it overrides.
     """
     for name, thing in vars(importlib.import_module(module)).items():
         if getattr(thing, "__module__", None) != module or name[0] == "_":
@@ -150,8 +159,7 @@ def annotated(module):
         for member, method in members.items():
             public = inspect.isfunction(method) and member[0] != "_"
             if public and tensors(method):
-                inherited = inspect.getdoc(getattr(thing, member)) or ""
-                yield f"{name}.{member}", text + inherited
+                yield f"{name}.{member}", contract(thing, member)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# what a map returns: its value, and its ladj (B,)
+WithLadj = tuple[Tensor, Tensor]
+
 
 class Flow(nn.Module, ABC):
     """An invertible map with a tractable Jacobian determinant.
@@ -26,15 +29,11 @@ class Flow(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Data to noise: return z = f(x) and log|det df/dx|, (B,)."""
 
     @abstractmethod
-    def inverse(
-        self, z: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data: return x = g(z) and log|det dg/dz|, (B,)."""
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -49,7 +48,7 @@ class OneWay(Flow):
     enough for a posterior, which is never asked for another.
     """
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Refuse.
 
         Raises:
@@ -73,13 +72,13 @@ class Compose(Flow):
         super().__init__()
         self.flows: Any = nn.ModuleList(flows)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Of the last flow."""
         for flow in self.flows:
             shape = flow.output_shape(shape)
         return shape
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the flows from first to last."""
         total = x.new_zeros(x.shape[0])
         for flow in self.flows:
@@ -87,7 +86,7 @@ class Compose(Flow):
             total = total + ladj
         return x, total
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Undo the flows from last to first."""
         total = z.new_zeros(z.shape[0])
         for flow in reversed(self.flows):
@@ -103,7 +102,7 @@ class Inverse(Flow):
         super().__init__()
         self.flow = flow
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The same shape, which is all that can be told from this side."""
         if self.flow.output_shape(shape) != shape:
             raise ValueError(
@@ -112,11 +111,11 @@ class Inverse(Flow):
             )
         return shape
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the inverse of the wrapped flow."""
         return self.flow.inverse(x, context)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the wrapped flow."""
         return self.flow(z, context)
 
@@ -153,11 +152,11 @@ class Base(nn.Module, ABC):
 class StandardNormal(Base):
     """Independent N(0, 1) in every dimension."""
 
-    def log_prob(self, z):
+    def log_prob(self, z: Tensor) -> Tensor:
         """Log-density in nats: (B, dim) to (B,)."""
         return -0.5 * (z.square().sum(1) + self.dim * math.log(2 * math.pi))
 
-    def sample(self, n, temperature=1.0):
+    def sample(self, n: int, temperature: float = 1.0) -> Tensor:
         """Draw (n, dim) samples with standard deviation ``temperature``."""
         like = self.zero
         noise = torch.randn(n, self.dim, dtype=like.dtype, device=like.device)
@@ -167,11 +166,11 @@ class StandardNormal(Base):
 class StandardLogistic(Base):
     """Independent logistic noise: the base of NICE (Dinh et al., 2014)."""
 
-    def log_prob(self, z):
+    def log_prob(self, z: Tensor) -> Tensor:
         """Log-density in nats: (B, dim) to (B,)."""
         return -(z + 2 * F.softplus(-z)).sum(1)
 
-    def sample(self, n, temperature=1.0):
+    def sample(self, n: int, temperature: float = 1.0) -> Tensor:
         """Draw (n, dim) samples with scale ``temperature``."""
         like = self.zero
         u = torch.rand(n, self.dim, dtype=like.dtype, device=like.device)

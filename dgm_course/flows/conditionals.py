@@ -44,15 +44,15 @@ class Shift(Conditional):
 
     outputs = 1
 
-    def start(self):
+    def start(self) -> Tensor:
         """Return shift 0: the identity."""
         return torch.zeros(1)
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Add the shift."""
         return x + parameters[0], torch.zeros_like(x)
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Subtract the shift."""
         return z - parameters[0], torch.zeros_like(z)
 
@@ -86,17 +86,17 @@ class Affine(Scaled):
 
     outputs = 2
 
-    def start(self):
+    def start(self) -> Tensor:
         """Return mean 0 and log-scale 0."""
         return torch.zeros(2)
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Subtract the mean, divide by the scale."""
         mean, raw = parameters
         s = self.log_scale(raw)
         return (x - mean) * (-s).exp(), -s
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Multiply by the scale, add the mean."""
         mean, raw = parameters
         s = self.log_scale(raw)
@@ -111,17 +111,17 @@ class ScaleShift(Scaled):
 
     outputs = 2
 
-    def start(self):
+    def start(self) -> Tensor:
         """Return log-scale 0 and shift 0."""
         return torch.zeros(2)
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Scale, then shift."""
         raw, t = parameters
         s = self.log_scale(raw)
         return x * s.exp() + t, s
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Shift back, then scale back."""
         raw, t = parameters
         s = self.log_scale(raw)
@@ -143,11 +143,11 @@ class Chain(Conditional):
         self.counts = [one.outputs for one in conditionals]
         self.outputs = sum(self.counts)
 
-    def start(self):
+    def start(self) -> Tensor:
         """Return the starts of all."""
         return torch.cat([one.start() for one in self.conditionals])
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Apply them from first to last."""
         total = torch.zeros_like(x)
         for one, own in zip(self.conditionals, parameters.split(self.counts)):
@@ -155,7 +155,7 @@ class Chain(Conditional):
             total = total + ladj
         return x, total
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Undo them from last to first."""
         total = torch.zeros_like(z)
         parts = parameters.split(self.counts)

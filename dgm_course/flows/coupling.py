@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..nn import per_value
 from ..nn.made import with_values
-from .base import Flow
+from .base import Flow, WithLadj
 from .conditionals import Conditional
 
 
@@ -67,7 +67,7 @@ class Channels(Partition):
         (B, C, ...) with at least two channels; vectors are (B, D).
     """
 
-    def parts(self, x):
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first ceil(C/2) channels, and the others."""
         if x.shape[1] < 2:
             raise ValueError(
@@ -77,7 +77,7 @@ class Channels(Partition):
         first, second = x.chunk(2, dim=1)
         return first, second
 
-    def whole(self, first, second):
+    def whole(self, first: Tensor, second: Tensor) -> Tensor:
         """Concatenate the channels."""
         return torch.cat([first, second], dim=1)
 
@@ -118,7 +118,7 @@ class Checkerboard(Partition):
         x: (B, C, H, W), W even. parts: (B, C, H, W/2).
     """
 
-    def parts(self, x):
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pixels with even i + j, and the others."""
         if x.ndim != 4 or x.shape[3] % 2:
             raise ValueError(
@@ -128,11 +128,13 @@ class Checkerboard(Partition):
         left, right = x.unflatten(3, (-1, 2)).unbind(4)
         return self._cross(left, right)
 
-    def whole(self, first, second):
+    def whole(self, first: Tensor, second: Tensor) -> Tensor:
         """Put the pixels back."""
         return torch.stack(self._cross(first, second), 4).flatten(3)
 
-    def run(self, net, kept, context):
+    def run(
+        self, net: nn.Module, kept: Tensor, context: Tensor | None
+    ) -> Tensor:
         """Show the kept pixels in their places."""
         picture = self.join(kept, torch.zeros_like(kept))
         return self.split(net(picture, context))[1]
@@ -153,7 +155,9 @@ class PackedCheckerboard(Checkerboard):
     parts in the channels.
     """
 
-    def run(self, net, kept, context):
+    def run(
+        self, net: nn.Module, kept: Tensor, context: Tensor | None
+    ) -> Tensor:
         """Show the kept pixels packed."""
         if context is not None and context.ndim == 4:
             context = torch.cat(self.split(context), dim=1)
@@ -191,14 +195,14 @@ class Coupling(Flow):
         start = with_values(conditional.start())
         self.register_buffer("start", start, persistent=False)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Map one part, given the other."""
         kept, changed = self.partition.split(x)
         values = self.outputs(kept, changed, fold(context, x))
         z, slope = self.conditional.forward(changed, values)
         return self.partition.join(kept, z), slope.flatten(1).sum(1)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Map it back: the network runs the same way as before."""
         kept, changed = self.partition.split(z)
         values = self.outputs(kept, changed, fold(context, z))

@@ -72,7 +72,9 @@ def flowpp(
     board, channelwise, board_again = couplings
     conditional = mixture_map(components)
 
-    def layers(size: tuple[int, ...], kind: type[Partition], count: int):
+    def layers(
+        size: tuple[int, ...], kind: type[Partition], count: int
+    ) -> list[Flow]:
         parts: list[Flow] = []
         kept = size[0] // 2 if kind is Channels else size[0]
         for i in range(count):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..limits import at_least
 from ..nn import ConvNet, channel_moments
-from .base import Compose, Flow, FlowModel, StandardNormal
+from .base import Compose, Flow, FlowModel, StandardNormal, WithLadj
 from .conditionals import Affine, ScaleShift
 from .coupling import Channels, Coupling
 from .layers import Logit, per_channel
@@ -49,7 +49,7 @@ class ActNorm(Flow):
         # in this process; the buffer would have to be waited for on a GPU
         self._asked = False
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Shift, then scale."""
         if self.training and not self._asked:
             self._initialize(x)
@@ -57,7 +57,7 @@ class ActNorm(Flow):
         ladj = self.log_scale.sum() * x[0, 0].numel()
         return (x + shift) * log_scale.exp(), ladj.expand(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Scale back, then shift back; this never sets them."""
         shift, log_scale = per_channel(z, self.shift, self.log_scale)
         ladj = -self.log_scale.sum() * z[0, 0].numel()
@@ -109,7 +109,7 @@ class InvertibleConv(Flow):
         self.lower = nn.Parameter(lower.tril(-1).float())
         self.upper = nn.Parameter(upper.triu(1).float())
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Multiply the channels of each place by W."""
         with full_precision(x):
             lower, upper = self.factors()
@@ -117,7 +117,7 @@ class InvertibleConv(Flow):
             z = torch.einsum("ij,bj...->bi...", matrix, x)
         return z, self._ladj(x)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Solve two triangular systems."""
         lower, upper = self.factors()
         right = z.flatten(2) if z.ndim > 2 else z[:, :, None]
@@ -138,7 +138,7 @@ class InvertibleConv(Flow):
         return (self.log_size.sum() * x[0, 0].numel()).expand(x.shape[0])
 
 
-def full_precision(x: Tensor) -> AbstractContextManager:
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """Leave autocast: a map rounded to bfloat16 would lose its noise.
 
     Networks may be rounded: what they say is a function of what is kept.

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from .base import Flow
+from .base import Flow, WithLadj
 
 
 class Histogram(Flow):
@@ -44,7 +44,7 @@ class Histogram(Flow):
         log_p = counts.double().log().log_softmax(1)
         self.register_buffer("log_p", log_p.to(torch.get_default_dtype()))
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Distribution function of the table, then normal quantile."""
         log_p, below, above = self._tables()
         levels = log_p.shape[1]
@@ -57,7 +57,7 @@ class Histogram(Flow):
         z = _quantile(below + p * u, above + p * (1 - u))
         return z, (log_p + 0.5 * (z.square() + math.log(2 * math.pi))).sum(1)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Normal distribution function, then the quantile of the table."""
         log_p, below, above = self._tables()
         left, right = torch.special.ndtr(z), torch.special.ndtr(-z)

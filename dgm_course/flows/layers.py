@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Flow
+from .base import Flow, WithLadj
 
 
 def per_channel(x: Tensor, *vectors: Tensor) -> list[Tensor]:
@@ -60,11 +60,11 @@ class Permutation(Flow):
         """Columns 0, 2, 4, ... and then 1, 3, 5, ... (NICE's partition)."""
         return cls([*range(0, dim, 2), *range(1, dim, 2)])
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Reorder the columns."""
         return x.index_select(1, self.order), x.new_zeros(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Put the columns back."""
         return z.index_select(1, self.undo), z.new_zeros(z.shape[0])
 
@@ -84,13 +84,13 @@ class ElementwiseAffine(Flow):
         self.log_scale = nn.Parameter(torch.zeros(dim))
         self.shift = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Scale, then shift."""
         self._check(x)
         z = x * self.log_scale.exp() + self.shift
         return z, self.log_scale.sum().expand(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Shift back, then scale back."""
         self._check(z)
         x = (z - self.shift) * (-self.log_scale).exp()
@@ -120,12 +120,12 @@ class TriangularAffine(Flow):
         self.below = nn.Parameter(torch.zeros(dim, dim))
         self.shift = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Multiply by L, then shift."""
         z = x @ self.matrix().T + self.shift
         return z, self.log_diagonal.sum().expand(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Shift back, then solve for x."""
         right = (z - self.shift).T
         x = torch.linalg.solve_triangular(self.matrix(), right, upper=False)
@@ -161,13 +161,13 @@ class Logit(Flow):
         self.levels = levels
         self.alpha = alpha
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Squeeze into (0, 1), then apply the logit."""
         v = self.alpha + (1 - 2 * self.alpha) * x / self.levels
         ladj = self._log_slope() - v.log() - torch.log1p(-v)
         return torch.logit(v), ladj.flatten(1).sum(1)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the sigmoid, then stretch.
 
         Noise far from 0 lands up to alpha / (1 - 2 alpha) * levels outside

@@ -40,13 +40,13 @@ class Mixture(Scaled):
     def log_cdf(u: Tensor) -> Tensor:
         """Log-distribution function of the noise, symmetric around 0."""
 
-    def start(self):
+    def start(self) -> Tensor:
         """Return equal weights, means spread over [-1, 1], log-scales 0."""
         means = torch.linspace(-1, 1, self.components + 2)[1:-1]
         zeros = torch.zeros_like(means)
         return torch.cat([zeros, means, zeros])
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Bisection, with the gradient of the implicit function theorem.
 
         The quantile of a mixture lies between those of its components.
@@ -61,7 +61,9 @@ class Mixture(Scaled):
             log_slope = self.forward(x, parameters)[1]
         return x, -log_slope
 
-    def _bisect(self, z, log_weight, mean, s):
+    def _bisect(
+        self, z: Tensor, log_weight: Tensor, mean: Tensor, s: Tensor
+    ) -> Tensor:
         quantiles = mean + s.exp() * z
         low, high = quantiles.amin(0), quantiles.amax(0)
         # compare logarithms of the smaller tail: 1 - F has no digits left
@@ -95,11 +97,11 @@ class GaussianMixture(Mixture):
     """
 
     @staticmethod
-    def log_cdf(u):
+    def log_cdf(u: Tensor) -> Tensor:
         """Return log Phi(u)."""
         return torch.special.log_ndtr(u)
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Distribution function of the mixture, then normal quantile."""
         log_weight, mean, s = self._split(parameters)
         u = (x - mean) * (-s).exp()
@@ -120,11 +122,11 @@ class LogisticMixture(Mixture):
     """
 
     @staticmethod
-    def log_cdf(u):
+    def log_cdf(u: Tensor) -> Tensor:
         """Return the logarithm of the sigmoid of u."""
         return F.logsigmoid(u)
 
-    def forward(self, x, parameters):
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Log-odds of F; the slope stays in logarithms.
 
         With f = dF/dx, dz/dx = f / (F (1 - F)) = f / F + f / (1 - F). Both

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from .base import Flow
+from .base import Flow, WithLadj
 
 
 class Squeeze(Flow):
@@ -25,7 +25,7 @@ class Squeeze(Flow):
         4 c + 2 i + j holds pixel (i, j) of the blocks of channel c.
     """
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Four times the channels, half the height and width."""
         channels, height, width = shape
         if height % 2 or width % 2:
@@ -35,12 +35,12 @@ class Squeeze(Flow):
             )
         return 4 * channels, height // 2, width // 2
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Pixels to channels."""
         self.output_shape(x.shape[1:])
         return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Channels to pixels."""
         return F.pixel_shuffle(z, 2), z.new_zeros(z.shape[0])
 
@@ -56,11 +56,11 @@ class Flatten(Flow):
         super().__init__()
         self.shape = shape
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """One dimension, with all values."""
         return (math.prod(shape),)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """``(B, *shape)`` to (B, D)."""
         if x.shape[1:] != self.shape:
             raise ValueError(
@@ -69,7 +69,7 @@ class Flatten(Flow):
             )
         return x.flatten(1), x.new_zeros(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """(B, D) to ``(B, *shape)``."""
         return z.unflatten(1, self.shape), z.new_zeros(z.shape[0])
 
@@ -110,11 +110,11 @@ class MultiScale(Flow):
                     )
                 shape = (channels // 2, *size)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """One dimension, with all values."""
         return (math.prod(shape),)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the levels, and put aside half of what each returns."""
         if x.shape[1:] != self.shape:
             raise ValueError(
@@ -130,7 +130,7 @@ class MultiScale(Flow):
         x, ladj = self.levels[-1](x, context)
         return torch.cat([*done, x.flatten(1)], dim=1), total + ladj
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Undo the levels from last to first, and put the halves back."""
         *shapes, last = self.shapes
         halves = [(c // 2, *size) for c, *size in shapes]

@@ -9,9 +9,10 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..nn import Amortized
-from .base import OneWay
+from .base import OneWay, WithLadj
 
 
 class Planar(OneWay):
@@ -35,7 +36,7 @@ class Planar(OneWay):
         start = torch.cat([torch.zeros(dim), w, torch.zeros(1)])
         self.amortized = Amortized(start, (dim, dim, 1), context)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data: push each row along its u."""
         u, w, b = self.amortized(z.shape[0], context)
         along = (w * u).sum(1, keepdim=True)

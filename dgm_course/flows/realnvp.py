@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..limits import at_least
 from ..nn import MLP, ConvNet, channel_moments
-from .base import Compose, Flow, FlowModel, StandardNormal
+from .base import Compose, Flow, FlowModel, StandardNormal, WithLadj
 from .conditionals import ScaleShift
 from .coupling import Channels, Coupling, Halves, PackedCheckerboard
 from .layers import ElementwiseAffine, Logit, Permutation, per_channel
@@ -100,7 +100,7 @@ class BatchNorm(Flow):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Subtract the mean, divide by the standard deviation."""
         mean, variance = self.mean, self.variance
         if self.training:
@@ -113,7 +113,7 @@ class BatchNorm(Flow):
         ladj = -log_std.sum() * x[0, 0].numel()
         return (x - mean) * (-log_std).exp(), ladj.expand(x.shape[0])
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Multiply by the standard deviation, add the mean: the averages."""
         log_std = 0.5 * (self.variance + self.eps).log()
         mean, log_std = per_channel(z, self.mean, log_std)

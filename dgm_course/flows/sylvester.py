@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..nn import Amortized, bounded
-from .base import OneWay
+from .base import OneWay, WithLadj
 
 
 class Sylvester(OneWay):
@@ -66,7 +66,7 @@ class Sylvester(OneWay):
         flat = torch.cat([part.flatten() for part in start])
         self.amortized = Amortized(flat, sizes, context)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data: push each row within the span of its Q."""
         mirrors, r, s, b = self.amortized(z.shape[0], context)
         normals = mirrors.unflatten(1, (-1, z.shape[1])).unbind(1)

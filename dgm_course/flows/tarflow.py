@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..limits import at_least
 from ..nn import Memory, TransformerBlock, causal
-from .base import Compose, Flow, FlowModel, StandardNormal
+from .base import Compose, Flow, FlowModel, StandardNormal, WithLadj
 from .conditionals import Affine
 from .layers import Logit
 from .multiscale import Flatten
@@ -88,14 +88,14 @@ class PatchMAF(Flow):
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Data to noise, all patches at once."""
         x = self.patches(x)
         parameters = self._said(x[:, :-1], self._told(context))
         z, slope = self.conditional.forward(x[:, 1:], parameters)
         return self.picture(torch.cat([x[:, :1], z], 1)), slope.sum((1, 2))
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data, patch after patch."""
         z, told = self.patches(z), self._told(context)
         memories = [Memory() for _ in self.blocks]
