@@ -45,7 +45,7 @@ class Dequantizer(nn.Module, ABC):
 class Uniform(Dequantizer):
     """u ~ U[0, 1) in each dimension independently, so log q(u|x) = 0."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw u of the shape of x, and zeros (B,)."""
         return torch.rand_like(x), x.new_zeros(x.shape[0])
 
@@ -69,7 +69,7 @@ class Variational(Dequantizer):
         self.density = density
         self.encoder = encoder
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw u of the shape of x in [0, 1), with log q(u|x), (B,)."""
         context = self.encoder(x)
         u, log_q = self.density.rsample_and_log_prob(x.shape[0], context)

@@ -74,7 +74,11 @@ class _Line:
         return self.text
 
 
-def _widget(draw, alt: str, ranges: dict[str, tuple[float, float]]) -> Any:
+def _widget(
+    draw: Callable[..., Any],
+    alt: str,
+    ranges: dict[str, tuple[float, float]],
+) -> Any:
     from ipywidgets import HTML, FloatSlider, VBox
 
     picture = HTML()
@@ -97,7 +101,7 @@ def _widget(draw, alt: str, ranges: dict[str, tuple[float, float]]) -> Any:
         text = ", ".join(f"{name} = {v:.3g}" for name, v in values.items())
         return image_tag(png(draw(**values), dpi=96), f"{alt} Now {text}.")
 
-    def redraw(_) -> None:
+    def redraw(_: Any) -> None:
         # Jupyter hides what a callback raises: show it where the figure was
         try:
             picture.value = frame()

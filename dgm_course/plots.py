@@ -49,7 +49,10 @@ def style() -> None:
 
 
 def subplots(
-    rows: int = 1, cols: int = 1, size: tuple[float, float] = (6.5, 3.0), **kw
+    rows: int = 1,
+    cols: int = 1,
+    size: tuple[float, float] = (6.5, 3.0),
+    **kw: Any,
 ) -> tuple[Any, Any]:
     """Create a figure in the book's style, like ``plt.subplots``.
 
@@ -149,7 +152,9 @@ def image_grid(images: Any, columns: int = 10, title: str = "") -> Any:
     return figure
 
 
-def density_2d(axes: Any, log_prob: Any, box: float = 4.0, n: int = 120):
+def density_2d(
+    axes: Any, log_prob: Any, box: float = 4.0, n: int = 120
+) -> None:
     """Draw a 2-D density on a square [-box, box]^2 as filled colours.
 
     Args:

@@ -68,7 +68,7 @@ class Pixels(Codec):
         self.model = copy.deepcopy(model).double().cpu().eval()
         self.context, self.shape = context, shape or model.shape
 
-    def push(self, stack, x):
+    def push(self, stack: Stack, x: Tensor) -> None:
         """Write the sub-pixels from last to first."""
         symbols: list[Tensor] = []
         rows: list[np.ndarray] = []
@@ -81,7 +81,7 @@ class Pixels(Codec):
         self._walk(x, note)
         stack.push_categorical(torch.cat(symbols).numpy(), np.concatenate(rows))
 
-    def pop(self, stack):
+    def pop(self, stack: Stack) -> Tensor:
         """Read the sub-pixels in their order."""
         x = torch.zeros(1, *self.shape, dtype=torch.int64)
         self._walk(x, lambda p, _: torch.from_numpy(stack.pop_categorical(p)))
@@ -155,14 +155,14 @@ class BitsBack(Codec):
         self.model = copy.deepcopy(model).double().cpu().eval()
         self.borrowed = 32 * (1 + model.posterior.dim)
 
-    def push(self, stack, x):
+    def push(self, stack: Stack, x: Tensor) -> None:
         """Write one object."""
         z = stack.pop_normal(*self._posterior(x), BORROWED)
         p = self._pixels(z)
         stack.push_binary(x.flatten().numpy(), p.flatten().numpy())
         stack.push_normal(z, *self._prior())
 
-    def pop(self, stack):
+    def pop(self, stack: Stack) -> Tensor:
         """Read one object."""
         z = stack.pop_normal(*self._prior())
         p = self._pixels(z)
@@ -215,13 +215,13 @@ class DequantizedBitsBack(Codec):
         self.density = LocalBitsBack(density, self.noise_bits)
         self.borrowed = 80 * density.base.dim
 
-    def push(self, stack, x):
+    def push(self, stack: Stack, x: Tensor) -> None:
         """Write one object."""
-        x = x.flatten().numpy().astype(np.int64)
-        u = stack.pop_uniform(len(x), self.noise_bits)
-        self.density.push(stack, (x << self.noise_bits) + u, self.shape)
+        levels = x.flatten().numpy().astype(np.int64)
+        u = stack.pop_uniform(len(levels), self.noise_bits)
+        self.density.push(stack, (levels << self.noise_bits) + u, self.shape)
 
-    def pop(self, stack):
+    def pop(self, stack: Stack) -> Tensor:
         """Read one object."""
         y = self.density.pop(stack, self.shape)
         u = y & ((1 << self.noise_bits) - 1)
@@ -251,15 +251,15 @@ def codec(model: Any, shape: Sequence[int]) -> Codec:
 
 
 @codec.register
-def _(model: VAE, shape):
+def _(model: VAE, shape: Sequence[int]) -> Codec:
     return BitsBack(model)
 
 
 @codec.register
-def _(model: PixelModel, shape):
+def _(model: PixelModel, shape: Sequence[int]) -> Codec:
     return Pixels(model, shape=shape)
 
 
 @codec.register
-def _(model: Dequantized, shape):
+def _(model: Dequantized, shape: Sequence[int]) -> Codec:
     return DequantizedBitsBack(model, shape)

@@ -10,7 +10,7 @@ the distance s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -63,8 +63,8 @@ class LocalBitsBack:
         y = stack.pop_normal(*self._back(z, shape))
         normals = []
 
-        def known(i, mean, std):
-            normals.append((mean, std))
+        def known(i: int, *normal: np.ndarray) -> np.ndarray:
+            normals.append(normal)
             return z[i : i + 1]
 
         self._near(y, shape, known)
@@ -72,7 +72,12 @@ class LocalBitsBack:
             stack.push_normal(z[i : i + 1], *normals[i], BORROWED)
         return y
 
-    def _near(self, y: np.ndarray, shape: Sequence[int], take) -> np.ndarray:
+    def _near(
+        self,
+        y: np.ndarray,
+        shape: Sequence[int],
+        take: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
         """Go through z ~ N(f(y), s^2 J J') variable by variable.
 
         Given those before it, each is normal: with the Cholesky factor L of
@@ -99,7 +104,9 @@ class LocalBitsBack:
         return z
 
     @torch.no_grad()
-    def _back(self, z: np.ndarray, shape: Sequence[int]):
+    def _back(
+        self, z: np.ndarray, shape: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and std of y given z, in steps of the grid."""
         code = torch.from_numpy(z * self.step)[None]
         y = self.model.flow.inverse(code)[0].flatten().numpy()

@@ -157,7 +157,9 @@ def _low_bits(std: np.ndarray) -> int:
     return max(0, math.ceil(math.log2(float(std.max()))) - 10)
 
 
-def _centered(mean: np.ndarray, std: np.ndarray, low: int, reach: int):
+def _centered(
+    mean: np.ndarray, std: np.ndarray, low: int, reach: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Return integers near the means, the normals around them, a window.
 
     Without its ``low`` last bits k stands for 2^low integers, whose middle is

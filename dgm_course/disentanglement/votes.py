@@ -97,7 +97,9 @@ def _partners(level: Tensor, rows: Tensor, draw: torch.Generator) -> Tensor:
     return order[first[wanted] + (u * counts[wanted]).long()]
 
 
-def _linear_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor):
+def _linear_accuracy(
+    x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor
+) -> float:
     """Share of right answers of a softmax regression fitted to (x, y)."""
     scale = x.std(0).clamp(min=1e-12)
     x, x_test = ((v - x.mean(0)) / scale for v in (x, x_test))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..nn import per_value
 from .base import Likelihood, choose
@@ -28,7 +29,7 @@ class Categorical(Likelihood):
             raise ValueError(f"levels = {levels}: expected at least 2")
         self.outputs = self.levels = levels
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Log-probability in nats, (B,)."""
         self.check(x)
         self.check_shape(x, parameters)
@@ -38,13 +39,13 @@ class Categorical(Likelihood):
         losses = F.cross_entropy(logits, x_known, reduction="none")
         return self.total(-losses, x)
 
-    def mean(self, parameters):
+    def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected level, (B, C, ...)."""
         p = per_value(parameters, self.levels).softmax(0)
         level = torch.arange(self.levels, dtype=p.dtype, device=p.device)
         return torch.tensordot(level, p, dims=1)
 
-    def sample(self, parameters, temperature=1.0):
+    def sample(self, parameters: Tensor, temperature: float = 1.0) -> Tensor:
         """Draw levels, (B, C, ...)."""
         logits = per_value(parameters, self.levels)
         return self.as_integers(choose(logits / temperature))

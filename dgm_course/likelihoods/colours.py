@@ -69,7 +69,7 @@ class ColourLogistics(Likelihood):
             )
         return self.components * sum(self.sizes)
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Log-probability in nats, (B,)."""
         self.check(x)
         self.check_shape(x, parameters)
@@ -94,7 +94,7 @@ class ColourLogistics(Likelihood):
         log_p = log_mass(x, torch.stack(means, 2), s, self.levels)
         return (log_weight[:, :, None] + log_p.cumsum(2)).logsumexp(0)
 
-    def mean(self, parameters):
+    def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected level of a grey pixel, (B, 1, ...).
 
         Raises:
@@ -114,7 +114,7 @@ class ColourLogistics(Likelihood):
             total = total + (log_weight[:, :, None].exp() * above).sum(0)
         return total
 
-    def sample(self, parameters, temperature=1.0):
+    def sample(self, parameters: Tensor, temperature: float = 1.0) -> Tensor:
         """Draw pixels, (B, C, ...), one colour after the other."""
         log_weight, mean, s, a = self.split(parameters)
         index = choose(log_weight / temperature)[None, :, None]

@@ -56,7 +56,7 @@ class DiscretizedLogistics(Likelihood):
         self.unit = unit
         self.outputs = 3 * components if components > 1 else 2
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Log-probability in nats, (B,)."""
         self.check(x)
         self.check_shape(x, parameters)
@@ -81,7 +81,7 @@ class DiscretizedLogistics(Likelihood):
         u = (y - mean) * (-s).exp()
         return (log_weight - u - s - 2 * F.softplus(-u)).logsumexp(0)
 
-    def mean(self, parameters):
+    def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected level, (B, C, ...): the sum of P(x >= j).
 
         Takes time in proportion to the levels.
@@ -94,7 +94,7 @@ class DiscretizedLogistics(Likelihood):
             total = total + (log_weight.exp() * above).sum(0)
         return total
 
-    def sample(self, parameters, temperature=1.0):
+    def sample(self, parameters: Tensor, temperature: float = 1.0) -> Tensor:
         """Draw levels, (B, C, ...); the scales are multiplied as well."""
         log_weight, mean, s = self.split(parameters)
         index = choose(log_weight / temperature)[None]

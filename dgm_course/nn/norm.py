@@ -6,6 +6,8 @@ Reducing Internal Covariate Shift", 2015.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -85,11 +87,11 @@ class _Sum(torch.autograd.Function):
     """Add up a tensor over all processes, and its gradients on the way back."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return _total(x)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return _total(gradient)
 
 

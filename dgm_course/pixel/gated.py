@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..limits import at_least
 from ..wavenet.network import gated
 from .pixelcnn import MaskedConv, masked
-from .sampling import CausalNet, check_labels
+from .sampling import CausalNet, Shown, check_labels
 
 
 class GatedLayer(nn.Module):
@@ -131,7 +131,7 @@ class GatedPixelCNN(CausalNet):
             masked("B", last, outputs, 1, colours),
         )
 
-    def rows(self, y, context):
+    def rows(self, y: Tensor, context: Tensor | None) -> Shown:
         """Run the vertical stack.
 
         Raises:
@@ -144,7 +144,7 @@ class GatedPixelCNN(CausalNet):
             known.append(given)
         return tuple(known)
 
-    def columns(self, y, rows, context):
+    def columns(self, y: Tensor, rows: Shown, context: Tensor | None) -> Tensor:
         """Run the horizontal stack."""
         h = y
         for layer, given in zip(self.layers, rows):

@@ -196,7 +196,7 @@ class ImageTransformer(PlaceNet):
         places = [divmod(p, width) for p in order]
         return [(slice(i, i + 1), slice(j, j + 1)) for i, j in places]
 
-    def places(self, y):
+    def places(self, y: Tensor) -> Tensor:
         """Run the blocks on all places."""
         height, width = y.shape[2:]
         arange = partial(torch.arange, device=y.device)
@@ -209,7 +209,7 @@ class ImageTransformer(PlaceNet):
             h = block(h, partial(local, blocks=layout))
         return self.norm(h).transpose(1, 2).unflatten(2, (height, width))
 
-    def remember(self, y):
+    def remember(self, y: Tensor) -> Callable[[int, int], Tensor]:
         """Keep keys and values of all places."""
         height, width = y.shape[2:]
         arange = partial(torch.arange, device=y.device)

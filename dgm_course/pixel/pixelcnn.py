@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..limits import at_least
 from ..nn.made import with_values
-from .sampling import CausalNet
+from .sampling import CausalNet, Shown
 
 
 class MaskedConv(nn.Conv2d):
@@ -172,6 +172,6 @@ class PixelCNN(CausalNet):
             layers += [nn.ReLU(), masked("B", inputs, width, 1, colours)]
         self.layers = nn.Sequential(*layers)
 
-    def columns(self, y, rows, context):
+    def columns(self, y: Tensor, rows: Shown, context: Tensor | None) -> Tensor:
         """Run all layers: each looks above and to the left at once."""
         return self.layers(y)

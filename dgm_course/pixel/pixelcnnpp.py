@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 from ..limits import at_least
 from ..nn.residual import GatedResidual, concat_elu
-from .sampling import CausalNet, Half, check_labels
+from .sampling import CausalNet, Half, Shown, check_labels
 
 # left, right, top, bottom; what it shifts, a convolution does not see
 DOWN = (1, 1, 1, 0)  # rows up to its own, all of them
@@ -90,7 +90,7 @@ class Path(nn.Module):
             grow = nn.ConvTranspose2d(channels, channels, 2, stride=2)
             self.smaller = Half(shrink, below, grow)
 
-    def forward(self, x: Tensor, seen: tuple = ()) -> tuple[Tensor, tuple]:
+    def forward(self, x: Tensor, seen: Shown = ()) -> tuple[Tensor, Shown]:
         """Run the path.
 
         Args:
@@ -165,7 +165,7 @@ class PixelCNNPP(CausalNet):
         self.column_path = path(RIGHT, True)
         self.last = convolution(2 * channels, outputs, (0, 0, 0, 0))
 
-    def forward(self, y, context=None):
+    def forward(self, y: Tensor, context: Tensor | None = None) -> Tensor:
         """Map pictures (B, C, H, W) to parameters (B, outputs, H, W).
 
         Raises:
@@ -178,7 +178,7 @@ class PixelCNNPP(CausalNet):
             )
         return super().forward(y, context)
 
-    def rows(self, y, context):
+    def rows(self, y: Tensor, context: Tensor | None) -> Shown:
         """Run the stream of rows.
 
         Raises:
@@ -188,7 +188,7 @@ class PixelCNNPP(CausalNet):
         _, shown = self.row_path(self.above(y))
         return self.row_above(y), shown
 
-    def columns(self, y, rows, context):
+    def columns(self, y: Tensor, rows: Shown, context: Tensor | None) -> Tensor:
         """Run the stream of columns."""
         row_above, seen = rows
         h, _ = self.column_path(row_above + self.left(y), seen)

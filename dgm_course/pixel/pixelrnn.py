@@ -204,7 +204,7 @@ class PixelRNN(PlaceNet):
             for _ in range(layers)
         )
 
-    def places(self, y):
+    def places(self, y: Tensor) -> Tensor:
         """Run the LSTMs, each of which adds to what it reads (figure 5)."""
         # behind the mask, the last pixel of a row is told to the place beyond
         h = self.first(F.pad(y, (0, 1)))
@@ -212,7 +212,7 @@ class PixelRNN(PlaceNet):
             h = h + layer(h)
         return F.relu(h[..., :-1])
 
-    def remember(self, y):
+    def remember(self, y: Tensor) -> Callable[[int, int], Tensor] | None:
         """Keep the states of the last row: a place costs one row."""
         if not self.by_rows:
             return None

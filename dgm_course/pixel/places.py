@@ -8,7 +8,7 @@ at its own place, is the task of the last two layers (chapter 7).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -141,7 +141,7 @@ class OrderedModel(PixelModel):
         ValueError: If the likelihood is joint.
     """
 
-    def order(self):
+    def order(self) -> Tensor:
         """Group after group, and in each colour by colour."""
         channels, *size = self.shape
         steps = torch.zeros(size, dtype=torch.long)
@@ -149,7 +149,14 @@ class OrderedModel(PixelModel):
             steps[rows, columns] = k
         return channels * steps + torch.arange(channels)[:, None, None]
 
-    def steps(self, y, rows=0, context=None, cached=True, progress=False):
+    def steps(
+        self,
+        y: Tensor,
+        rows: int = 0,
+        context: Tensor | None = None,
+        cached: bool = True,
+        progress: bool = False,
+    ) -> Iterator[Step]:
         """Go through the groups; no rows can be kept, as places follow later.
 
         Raises:

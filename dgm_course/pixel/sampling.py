@@ -20,6 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# pictures in nested tuples: what one part of a network shows another
+Shown = tuple[Any, ...]
+
 
 class CausalNet(nn.Module, ABC):
     """A network that can be run row by row and place by place.
@@ -31,7 +34,7 @@ class CausalNet(nn.Module, ABC):
     resolution stands in a :class:`Half`.
     """
 
-    def rows(self, y: Tensor, context: Tensor | None) -> tuple:
+    def rows(self, y: Tensor, context: Tensor | None) -> Shown:
         """Return what is known of each row before it begins: here nothing.
 
         Pictures (B, ?, H, W), or smaller by a power of 2, in nested tuples.
@@ -43,7 +46,7 @@ class CausalNet(nn.Module, ABC):
         return ()
 
     @abstractmethod
-    def columns(self, y: Tensor, rows: tuple, context: Tensor | None) -> Tensor:
+    def columns(self, y: Tensor, rows: Shown, context: Tensor | None) -> Tensor:
         """Return the parameters of all conditionals, (B, P, H, W).
 
         Args:
@@ -77,7 +80,7 @@ class Half(nn.Module):
         super().__init__()
         self.shrink, self.inside, self.grow = shrink, inside, grow
 
-    def forward(self, x: Tensor, seen: tuple) -> tuple[Tensor, tuple]:
+    def forward(self, x: Tensor, seen: Shown) -> tuple[Tensor, Shown]:
         """Return a picture as large as x was, and what `inside` shows."""
         h, shown = self.inside(self.shrink(x), seen)
         return self.grow(h), shown
@@ -179,7 +182,7 @@ class _Held(nn.Module):
         super().__init__()
         self.step, self.streams = half, (stream,)
 
-    def forward(self, x: Tensor, seen: tuple) -> tuple[Tensor, tuple]:
+    def forward(self, x: Tensor, seen: Shown) -> tuple[Tensor, Shown]:
         (stream,) = self.streams
         if stream.whole:
             found = self.step(x, seen)

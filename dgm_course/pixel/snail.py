@@ -18,7 +18,7 @@ from ..nn import causal
 from ..nn.attention import coordinates
 from ..nn.residual import GatedResidual, concat_elu, normed
 from .pixelcnnpp import RIGHT, convolution
-from .sampling import CausalNet, Stream
+from .sampling import CausalNet, Shown, Stream
 
 
 class Surroundings(nn.Module):
@@ -138,7 +138,7 @@ class PixelSNAIL(CausalNet):
         )
         self.last = normed(2 * channels, outputs, 1)
 
-    def columns(self, y, rows, context):
+    def columns(self, y: Tensor, rows: Shown, context: Tensor | None) -> Tensor:
         """Run all blocks."""
         around = self.around(y)
         h = self.above(y) + self.left(y)
@@ -146,7 +146,7 @@ class PixelSNAIL(CausalNet):
             h = block(h, around)
         return self.last(concat_elu(h))
 
-    def stream(self, y, context=None):
+    def stream(self, y: Tensor, context: Tensor | None = None) -> Stream:
         """Return what computes the parameters of one place after another."""
         return AttentiveStream(self, y, context)
 

@@ -40,7 +40,7 @@ class Replay:
                 "cache_enabled": False,
             }
 
-    def precision(self) -> AbstractContextManager:
+    def precision(self) -> AbstractContextManager[Any]:
         """Return the autocast of the first call, for one more."""
         if self.options is None:
             return nullcontext()

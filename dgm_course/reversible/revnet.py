@@ -7,7 +7,7 @@ Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", 2016.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -185,15 +185,22 @@ class Classifier(nn.Module):
 class ResNet(Classifier):
     """A residual network with pre-activation; arguments as Classifier."""
 
-    def stage(self, count, inputs, outputs, stride, bottleneck):
+    def stage(
+        self,
+        count: int,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        bottleneck: bool,
+    ) -> list[nn.Module]:
         """A block that resizes, and blocks that do not."""
-        first = Unit(inputs, outputs, stride, bottleneck)
-        return [first] + [
-            Unit(outputs, outputs, 1, bottleneck) for _ in range(count - 1)
-        ]
+        layers: list[nn.Module] = [Unit(inputs, outputs, stride, bottleneck)]
+        for _ in range(count - 1):
+            layers.append(Unit(outputs, outputs, 1, bottleneck))
+        return layers
 
     @classmethod
-    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10):
+    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10) -> Self:
         """The networks of the papers: 32, 110 or 164 layers.
 
         Raises:
@@ -217,15 +224,27 @@ class RevNet(Classifier):
     """
 
     def __init__(
-        self, blocks, widths, bottleneck=False, channels=3, classes=10
-    ):
+        self,
+        blocks: Sequence[int],
+        widths: Sequence[int],
+        bottleneck: bool = False,
+        channels: int = 3,
+        classes: int = 10,
+    ) -> None:
         if any(width % 2 for width in widths):
             raise ValueError(
                 f"widths = {list(widths)}: expected even numbers, two halves"
             )
         super().__init__(blocks, widths, bottleneck, channels, classes)
 
-    def stage(self, count, inputs, outputs, stride, bottleneck):
+    def stage(
+        self,
+        count: int,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        bottleneck: bool,
+    ) -> list[nn.Module]:
         """A block that resizes, where one must, and a reversible sequence."""
         first: list[nn.Module] = []
         if stride > 1 or inputs != outputs:
@@ -251,7 +270,7 @@ class RevNet(Classifier):
         return [s for s in self.layers if isinstance(s, ReversibleSequence)]
 
     @classmethod
-    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10):
+    def of_depth(cls, depth: int, channels: int = 3, classes: int = 10) -> Self:
         """The networks of the paper (table 1): 38, 110 or 164 layers.
 
         Raises:

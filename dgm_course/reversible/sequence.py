@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..flows import Flow, Squeeze
+from ..flows.base import WithLadj
 from .replay import Replay
 
 
@@ -47,15 +48,15 @@ class HalfStep(Flow):
         """The half steps that this is made of: itself."""
         return [self]
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The same, or squeezed."""
         return self.squeeze.output_shape(shape) if self.squeeze else shape
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Add to one half what the network says of the other."""
         return whole(self.advance(*halves(x)))
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Subtract it: the network runs the same way as before."""
         return whole(self.undo(*halves(z)))
 
@@ -118,11 +119,11 @@ class ReversibleBlock(Flow):
         """The half steps that this is made of: (x2, y1), then (y1, y2)."""
         return [self.f, self.g]
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply F, then G."""
         return whole(self.g.advance(*self.f.advance(*halves(x))))
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """x2 = y2 - G(y1), x1 = y1 - F(x2)."""
         return whole(self.f.undo(*self.g.undo(*halves(z))))
 
@@ -155,13 +156,13 @@ class ReversibleSequence(Flow):
         self.blocks: Any = nn.ModuleList(blocks)
         self.store = store
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Of the last block."""
         for block in self.blocks:
             shape = block.output_shape(shape)
         return shape
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Apply the blocks from first to last."""
         a, b = halves(x)
         steps = [step for block in self.blocks for step in block.steps]
@@ -177,7 +178,7 @@ class ReversibleSequence(Flow):
                 a, b = step.advance(a, b)
         return whole((a, b))
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Undo the blocks from last to first."""
         for block in reversed(self.blocks):
             z, _ = block.inverse(z)
@@ -194,7 +195,15 @@ class _Forgetful(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tape, step, last, a, b, *weights):
+    def forward(
+        ctx: Any,
+        tape: list[tuple[Tensor, Tensor]],
+        step: HalfStep,
+        last: bool,
+        a: Tensor,
+        b: Tensor,
+        *weights: Tensor,
+    ) -> Tensor:
         ctx.tape, ctx.step, ctx.last = tape, step, last
         ctx.replay = Replay(step.net, b)
         version = b._version
@@ -214,7 +223,7 @@ class _Forgetful(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         step, weights = ctx.step, ctx.saved_tensors
         if ctx.last:
             *weights, b, c = weights
@@ -254,7 +263,7 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def whole(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def whole(pair: tuple[Tensor, Tensor]) -> WithLadj:
     """Undo :func:`halves`, and add the ladj of all steps here: 0, (B,)."""
     x = torch.cat(pair, dim=1)
     return x, x.new_zeros(x.shape[0])

@@ -64,7 +64,7 @@ class DiagonalGaussian(Posterior):
         mean, raw = h.chunk(2, dim=1)
         return mean, bounded(raw, self.bound)
 
-    def rsample_and_log_prob(self, h):
+    def rsample_and_log_prob(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Draw z = mean + std * noise, and log q(z|x) in nats."""
         mean, log_std = self.mean_and_log_std(h)
         z = mean + log_std.exp() * torch.randn_like(mean)
@@ -104,7 +104,7 @@ class FlowPosterior(Posterior):
         self.context = context
         self.inputs = self.base.inputs + context
 
-    def rsample_and_log_prob(self, h):
+    def rsample_and_log_prob(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Draw z0, run the flow once, and return z and log q(z|x) in nats."""
         gaussian, context = h.split([self.base.inputs, self.context], dim=1)
         z0, log_q = self.base.rsample_and_log_prob(gaussian)

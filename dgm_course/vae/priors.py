@@ -80,7 +80,7 @@ class MixtureOfGaussians(GaussianMixture):
         raw = self.bound * math.atanh(math.log(std) / self.bound)
         self.raw = nn.Parameter(torch.full((components, dim), raw))
 
-    def components(self):
+    def components(self) -> tuple[Tensor, Tensor]:
         """Return means and bounded log-scales, (K, d) each."""
         return self.mean, bounded(self.raw, self.bound)
 
@@ -121,7 +121,7 @@ class VampPrior(GaussianMixture):
         """The pseudo-inputs u_k, (K, ...), values in (0, 1)."""
         return torch.sigmoid(self.logits)
 
-    def components(self):
+    def components(self) -> tuple[Tensor, Tensor]:
         """Return means and log-scales of q(z|u_k), (K, d) each."""
         encoder, posterior = self._encode
         return posterior.mean_and_log_std(encoder(self.pseudo_inputs))
@@ -146,6 +146,6 @@ class AggregatedPosterior(GaussianMixture):
         self.register_buffer("mean", mean.detach())
         self.register_buffer("log_std", log_std.detach())
 
-    def components(self):
+    def components(self) -> tuple[Tensor, Tensor]:
         """Return the means and log-scales that were given, (n, d) each."""
         return self.mean, self.log_std

@@ -56,7 +56,13 @@ class LinearPredictor(Constant):
         self.filter = CausalConv(1, 1, order, bias=False)
         nn.init.zeros_(self.filter.weight)
 
-    def forward(self, x, local=None, label=None, context=0):
+    def forward(
+        self,
+        x: Tensor,
+        local: Tensor | None = None,
+        label: Tensor | None = None,
+        context: int = 0,
+    ) -> Tensor:
         """Return the parameters, (B, 3 K, T - context)."""
         logits, offsets, scales = (
             super().forward(x, context=context).chunk(3, 1)

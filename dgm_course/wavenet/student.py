@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..flows import Affine, Compose, Flow, Inverse
+from ..flows.base import WithLadj
 from .network import WaveNet
 from .queue import Stream
 
@@ -46,21 +47,18 @@ class CausalMAF(Flow):
         late = nn.functional.pad(x[:, None], (1, -1))
         return self.net(late, context).movedim(1, 0)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Data to noise, all samples at once."""
         z, slope = self.conditional.forward(x, self.parameters_at(x, context))
         return z, slope.sum(1)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data, sample after sample."""
         self.net.check(z[:, None], context)
         length = z.shape[1]
         held = length if context is None else length // context.shape[-1]
-        stream, x, total = (
-            Stream(self.net, z.shape[0]),
-            torch.zeros_like(z[:, 0]),
-            0,
-        )
+        stream = Stream(self.net, z.shape[0])
+        x = total = torch.zeros_like(z[:, 0])
         found, conditions = [], []
         for t in range(length):
             if t % held == 0:

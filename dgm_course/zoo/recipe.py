@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ..batches import Data
-from ..training import Loss
+from ..evaluation import Loss
 from .card import Metric
 
 Metrics = dict[str, Metric]

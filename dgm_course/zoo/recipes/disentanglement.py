@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...data import sprites
 from ...disentanglement import TCObjective, alive, all_scores, decompose
-from ...training import Loss
+from ...evaluation import Loss
 from ...vae import VAE, Objective, encode_all, mlp_vae
 from ..measures import metric
 from ..recipe import Metrics, Recipe
