@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# what a student writes, of which anything may come back
+Answer = Callable[..., Any]
+
 
 class Mismatch(Exception):
     """An answer is not what its check expects; the message says how."""
@@ -42,6 +45,15 @@ def random(*shape: int, seed: int) -> Tensor:
     """Draw standard normal numbers, float64, from a seed of their own."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def matrices(dim: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw the weights (dim, dim) and biases (dim,) of two layers."""
+    A, a, C, c = (  # noqa: N806, matrices
+        0.7 * random(*shape, seed=seed + i)
+        for i, shape in enumerate([(dim, dim), (dim,), (dim, dim), (dim,)])
+    )
+    return A, a, C, c
 
 
 def pair(what: str, answer: Any) -> tuple[Any, ...]:
@@ -86,7 +98,7 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def density(model: Any, log_prob: Any, sample: Any, box: float) -> None:
+def density(model: Any, log_prob: Answer, sample: Answer, box: float) -> None:
     """Expect a density on the plane that integrates to one, and a sampler.
 
     Args:
@@ -122,7 +134,7 @@ def density(model: Any, log_prob: Any, sample: Any, box: float) -> None:
 
 
 def score(
-    model: Any, log_prob: Any, points: Tensor, marks: tuple[float, ...]
+    model: Any, log_prob: Answer, points: Tensor, marks: tuple[float, ...]
 ) -> None:
     """Print the mean log-likelihood of public points beside the marks."""
     with torch.no_grad():

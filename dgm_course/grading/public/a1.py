@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from . import Mismatch, Part, density, double, pair, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    pair,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-5.3, -5.1, -4.94)  # nats per point of a1.q6, one point each
 BOX = 14.0
 
 
-def q1(bits_per_dim):
+def q1(bits_per_dim: Answer) -> None:
     """A uniform model over L levels needs log2 L bits."""
     what = "bits of a uniform model over {} levels"
     for levels, bits in ((256, 8.0), (2, 1.0)):
@@ -22,7 +35,7 @@ def q1(bits_per_dim):
     same("bits where p' = 2^3, D = 3, L = 4", answer, double(1.0))
 
 
-def q2(iw_bound):
+def q2(iw_bound: Answer) -> None:
     """Ratios 1 and 3 have the mean 2, wherever they are."""
     for level in (0.0, -5000.0, 5000.0):
         log_p = double([level], [level + math.log(3)])
@@ -41,13 +54,13 @@ def q2(iw_bound):
     )
 
 
-def _mixture(*shape, seed):
+def _mixture(*shape: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     log_w = random(*shape, seed=seed).log_softmax(-1)
     m, log_s = 2 * random(*shape, seed=seed + 1), random(*shape, seed=seed + 2)
     return log_w, m, 0.3 * log_s
 
 
-def q3(mixlog_forward):
+def q3(mixlog_forward: Answer) -> None:
     """One component is an affine map; ladj is the slope; tails are finite."""
     x, a, b = (random(4, 2, seed=i) for i in (10, 11, 12))
     m, log_s = random(4, 2, 1, seed=13), random(4, 2, 1, seed=14)
@@ -69,7 +82,7 @@ def q3(mixlog_forward):
     same("z of x = 60 and -60 for a standard logistic", z, far)
 
 
-def q4(mixlog_inverse, mixlog_forward):
+def q4(mixlog_inverse: Answer, mixlog_forward: Answer) -> None:
     """Forward and back is nothing, and the two ladj cancel."""
     x, a, b = (2 * random(5, 3, seed=i) for i in (30, 31, 32))
     mixture = _mixture(5, 3, 4, seed=33)
@@ -84,7 +97,7 @@ def q4(mixlog_inverse, mixlog_forward):
     )
 
 
-def q5(tight_noise):
+def q5(tight_noise: Answer) -> None:
     """One logistic: the numbers of a table; any mixture: one constant."""
     one = torch.zeros(1, dtype=torch.float64)
     v = double(0.25, 0.5, 0.75)
@@ -96,7 +109,7 @@ def q5(tight_noise):
     same("log q(u|x) there", log_q, expected)
 
 
-def q6(train, log_prob, sample, model):
+def q6(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits."""
     from ...data.toy import two_moons
 

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from . import Mismatch, Part, density, double, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    matrices,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-3.79, -3.53, -3.27)  # nats per point of a2.q6, one point each
 BOX = 4.5
 
 
-def _numbers(half, seed):
-    A, a, C, c = (  # noqa: N806, matrices
-        0.7 * random(*shape, seed=seed + i)
-        for i, shape in enumerate(
-            [(half, half), (half,), (half, half), (half,)]
-        )
-    )
-    return A, a, C, c
-
-
-def q1(block_inverse, block):
+def q1(block_inverse: Answer, block: Answer) -> None:
     """Biases alone, where tanh is known; then forward and back."""
     zero, bias = torch.zeros(1, 1).double(), double(0.5)
     y = double([1.0, 2.0], [0.0, -1.0])
     answer = block_inverse(y, zero, bias, zero, 2 * bias)
     moved = torch.cat([bias, 2 * bias]).tanh()
     same("x where F and G ignore their input", answer, y - moved)
-    numbers = _numbers(3, seed=30)
+    numbers = matrices(3, seed=30)
     x = random(5, 6, seed=34)
     answer = block_inverse(block(x, *numbers), *numbers)
     same("x after the block and your inverse", answer, x)
 
 
-def q2(block_backward, block):
+def q2(block_backward: Answer, block: Answer) -> None:
     """Autograd through the block, with everything stored."""
-    numbers = [x.requires_grad_() for x in _numbers(2, seed=40)]
+    numbers = [x.requires_grad_() for x in matrices(2, seed=40)]
     x, grad_y = random(3, 4, seed=44).requires_grad_(), random(3, 4, seed=45)
     y = block(x, *numbers)
     expected = torch.autograd.grad((y * grad_y).sum(), [x, *numbers])
@@ -50,7 +53,7 @@ def q2(block_backward, block):
         same(name, value, right)
 
 
-def q3(checkpoint_peak):
+def q3(checkpoint_peak: Answer) -> None:
     """Small chains that can be counted by hand."""
     a, s = torch.tensor([1, 1, 1, 1]), torch.tensor([4, 4, 4, 4])
     late = torch.tensor([4, 4, 4, 40])
@@ -68,7 +71,7 @@ def q3(checkpoint_peak):
             raise Mismatch(f"{name}: expected {right}, got {answer!r}")
 
 
-def q4(downsample):
+def q4(downsample: Answer) -> None:
     """Numbered pixels."""
     x = torch.arange(16.0).double().view(1, 1, 4, 4)
     expected = double(
@@ -81,7 +84,7 @@ def q4(downsample):
     same("its sum", answer.sum(), random(1, 2, 9, 9, seed=50).sum())
 
 
-def q5(upsample, downsample):
+def q5(upsample: Answer, downsample: Answer) -> None:
     """Back from yours, with anything in the added channels."""
     x = random(2, 3, 6, 4, seed=60)
     for m, added in ((2, 0), (2, 5)):
@@ -90,7 +93,7 @@ def q5(upsample, downsample):
         same(f"x, with {added} channels added", upsample(more, m, added), x)
 
 
-def q6(train, log_prob, sample, model):
+def q6(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits."""
     from ...data.toy import ring
 

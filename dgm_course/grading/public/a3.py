@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from . import Mismatch, Part, density, double, pair, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    matrices,
+    pair,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-3.02, -2.75, -2.57)  # nats per point of a3.q7, one point each
 BOX = 5.0
 
 
-def q1(ar_log_prob):
+def q1(ar_log_prob: Answer) -> None:
     """A standard normal, and a shifted and scaled one."""
     zero = torch.zeros(1, 2, dtype=torch.float64)
     at_mean = -math.log(2 * math.pi)
@@ -25,7 +38,7 @@ def q1(ar_log_prob):
     same("log p((2, 2)), means 0, scales 1", answer, double(at_mean - 4))
 
 
-def q2(made_masks):
+def q2(made_masks: Answer) -> None:
     """What Theorem 4.2 says of the product, and that enough paths stay."""
     inputs = torch.tensor([2, 1, 3])
     hidden = [torch.tensor([1, 2, 2, 1]), torch.tensor([1, 1, 2, 2, 2])]
@@ -46,15 +59,7 @@ def q2(made_masks):
     )
 
 
-def _numbers(dim, seed):
-    A, a, C, c = (  # noqa: N806, matrices
-        0.7 * random(*shape, seed=seed + i)
-        for i, shape in enumerate([(dim, dim), (dim,), (dim, dim), (dim,)])
-    )
-    return A, a, C, c
-
-
-def q3(maf_forward):
+def q3(maf_forward: Answer) -> None:
     """A conditioner that sees nothing; ladj beside autograd's Jacobian."""
     x = random(3, 2, seed=1)
     zero, shift = torch.zeros(2, 2).double(), double(1.0, -2.0)
@@ -63,7 +68,7 @@ def q3(maf_forward):
     )
     same("z for means 1 and -2, scales 1", z, x - shift)
     same("ladj for scales 1", ladj, torch.zeros(3).double())
-    numbers = _numbers(3, seed=2)
+    numbers = matrices(3, seed=2)
     x = random(4, 3, seed=6)
     _, ladj = maf_forward(x, *numbers)
     jacobian = torch.stack(
@@ -82,9 +87,9 @@ def q3(maf_forward):
     same("ladj, beside slogdet of it", ladj, jacobian.slogdet().logabsdet)
 
 
-def q4(maf_inverse, maf_forward):
+def q4(maf_inverse: Answer, maf_forward: Answer) -> None:
     """Forward and back is nothing, and the two ladj cancel."""
-    numbers = _numbers(5, seed=10)
+    numbers = matrices(5, seed=10)
     x = random(6, 5, seed=14)
     z, ladj = pair("z and ladj of maf_forward", maf_forward(x, *numbers))
     tensor("z of maf_forward", z, (6, 5))
@@ -95,9 +100,9 @@ def q4(maf_inverse, maf_forward):
     )
 
 
-def q5(iaf_sample):
+def q5(iaf_sample: Answer) -> None:
     """The first column sees nothing; log p beside autograd's Jacobian."""
-    numbers = _numbers(3, seed=20)
+    numbers = matrices(3, seed=20)
     z = random(4, 3, seed=24)
     x, log_p = pair("x and log p(x)", iaf_sample(z, *numbers))
     tensor("x", x, (4, 3))
@@ -116,7 +121,7 @@ def q5(iaf_sample):
     same("log p(x), by the Jacobian of your x", log_p, expected)
 
 
-def q6(forward_kl):
+def q6(forward_kl: Answer) -> None:
     """A perfect flow costs nothing; a shift and a scale cost what they do."""
     one = torch.eye(2).double()
     cases = [
@@ -130,7 +135,7 @@ def q6(forward_kl):
         same(f"the divergence of {name}", answer, torch.tensor(value).double())
 
 
-def q7(train, log_prob, sample, model):
+def q7(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits."""
     from ...data.toy import two_moons
 

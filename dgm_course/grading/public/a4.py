@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from . import Mismatch, Part, density, double, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-2.78, -2.32, -1.93)  # nats per sound of a4.q6, one point each
 BOX = 6.0
 
 
-def q1(receptive_field):
+def q1(receptive_field: Answer) -> None:
     """Stacks that can be counted by hand."""
     for taps, dilations, right in (
         ((2, 2, 2, 2), (1, 2, 4, 8), 16),
@@ -27,7 +38,7 @@ def q1(receptive_field):
             )
 
 
-def q2(log_level):
+def q2(log_level: Answer) -> None:
     """A symmetric case; all levels sum to one; a sample 1,000 scales out."""
     zero = torch.zeros(2, 1, dtype=torch.float64)
     two = torch.tensor([0, 1])
@@ -45,7 +56,7 @@ def q2(log_level):
     same("log P(0) of three levels, mean 0, scale 0.001", far, double(-500.0))
 
 
-def q3(gated_layer):
+def q3(gated_layer: Answer) -> None:
     """Filters that pick one sample; nothing later is seen."""
     h = torch.zeros(1, 1, 6, dtype=torch.float64)
     h[..., 2] = 1.0
@@ -61,7 +72,7 @@ def q3(gated_layer):
     same("the layer on the first 7 of 12 samples", cut, whole[..., :7])
 
 
-def q4(student):
+def q4(student: Answer) -> None:
     """Constant scales; then x = m + exp(s) z, with m and s from the past."""
     z, zero = random(2, 4, seed=50), torch.zeros(1).double()
     for name, value, right in zip(
@@ -81,7 +92,7 @@ def q4(student):
     same("s up to time 2 after z_2 changed", log_scales[:, :3], s[:, :3])
 
 
-def q5(kl_estimate):
+def q5(kl_estimate: Answer) -> None:
     """A student that is its teacher has none, in the mean over a grid."""
     u = (torch.arange(20_000).double() + 0.5) / 20_000
     noise = torch.logit(u)[:, None, None].expand(-1, 1, 2)
@@ -106,13 +117,13 @@ def q5(kl_estimate):
         )
 
 
-def _three(answer):
+def _three(answer: Any) -> tuple[Any, ...]:
     if not isinstance(answer, tuple | list) or len(answer) != 3:
         raise Mismatch("expected the sound, the means and the log-scales")
-    return answer
+    return tuple(answer)
 
 
-def q6(train, log_prob, sample, model):
+def q6(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits fresh sounds."""
     if model is None:
         raise Mismatch("not answered yet: train returned None")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from . import Mismatch, Part, density, double, pair, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    pair,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-2.85, -2.66, -2.59)  # nats per code of a5.q6, one point each
 BOX = 5.0
 
 
-def q1(gaussian_kl):
+def q1(gaussian_kl: Answer) -> None:
     """The standard normal costs nothing; a shift and a scale what they do."""
     zero = torch.zeros(1, 3, dtype=torch.float64)
     wide = 3 * (math.log(2) - 0.375)
@@ -25,7 +37,7 @@ def q1(gaussian_kl):
         same(f"KL for {name}", gaussian_kl(mu, log_sigma), double(value))
 
 
-def q2(log_aggregated):
+def q2(log_aggregated: Answer) -> None:
     """Equal posteriors are one; the density integrates to one; tails."""
     zero = torch.zeros(3, 1, dtype=torch.float64)
     at_mean = -0.5 * math.log(2 * math.pi)
@@ -39,7 +51,7 @@ def q2(log_aggregated):
     same("log q(100) of three standard normals", answer, double(at_mean - 5000))
 
 
-def q3(mutual_information):
+def q3(mutual_information: Answer) -> None:
     """Codes that tell nothing, all, and one bit."""
     equal = double([0.3, 0.7, 0], [0.3, 0.7, 0])
     half = double([1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0])
@@ -58,7 +70,7 @@ def q3(mutual_information):
     same("the second form beside your first", second, tensor("I", first, ()))
 
 
-def q4(vamp_log_prob, encoder):
+def q4(vamp_log_prob: Answer, encoder: Answer) -> None:
     """One pseudo-input is one Gaussian; copies change nothing; integral."""
     W, w, V, v = (  # noqa: N806, matrices
         random(*shape, seed=10 + i)
@@ -82,7 +94,7 @@ def q4(vamp_log_prob, encoder):
     same("log p at the mean of a pseudo-input of black pixels", black, expected)
 
 
-def q5(best_ar_prior):
+def q5(best_ar_prior: Answer) -> None:
     """One posterior is its own best prior; means on a line; a spread."""
     one, zero = double([1.0, -2.0]), torch.zeros(1, 2).double()
     answer = best_ar_prior(one, zero + math.log(3))
@@ -103,13 +115,13 @@ def q5(best_ar_prior):
     )
 
 
-def _three(answer):
+def _three(answer: Any) -> tuple[Any, ...]:
     if not isinstance(answer, tuple | list) or len(answer) != 3:
         raise Mismatch("expected c, B and log s, three tensors")
-    return answer
+    return tuple(answer)
 
 
-def q6(train, log_prob, sample, model):
+def q6(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits codes of other digits."""
     from ...data.toy import eight_gaussians
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
-from . import Mismatch, Part, density, double, pair, random, same, score, tensor
+from . import (
+    Answer,
+    Mismatch,
+    Part,
+    density,
+    double,
+    pair,
+    random,
+    same,
+    score,
+    tensor,
+)
 
 LEVELS = (-2.43, -2.07, -1.84)  # nats per point of a6.q6, one point each
 BOX = 6.0
 
 
-def q1(flow_elbo):
+def q1(flow_elbo: Answer) -> None:
     """No maps; two maps that double the volume."""
     parts = [random(3, seed=i) for i in range(3)]
     total = parts[0] + parts[1] - parts[2]
@@ -25,7 +37,7 @@ def q1(flow_elbo):
     same("-log q(0) of N(0, 16)", answer, -at_zero + math.log(4))
 
 
-def q2(sylvester):
+def q2(sylvester: Answer) -> None:
     """A direction that is known; then the Jacobian of your own x."""
     z, one = double([0.5, 2.0]), double([0.5])
     mirror = double([1.0, -1.0])  # exchanges the coordinates
@@ -50,7 +62,7 @@ def q2(sylvester):
     )
 
 
-def q3(iaf):
+def q3(iaf: Answer) -> None:
     """One step without weights; then the Jacobian, and the context."""
     z, h = double([2.0, 4.0]), double([1.0])
     nothing, half = torch.zeros(2, 2).double(), torch.zeros(2, 1).double()
@@ -84,7 +96,7 @@ def q3(iaf):
     )
 
 
-def q4(three_parts):
+def q4(three_parts: Answer) -> None:
     """Posteriors like the prior; posteriors far apart; the sum is the KL."""
     z = random(4, 2, seed=90)
     zero = torch.zeros(4, 2).double()
@@ -101,23 +113,22 @@ def q4(three_parts):
     ratio = normal(mu, log_sigma.exp()).log_prob(z) - normal(0.0, 1.0).log_prob(
         z
     )
-    total = sum(
-        tensor(name, value, ())
-        for name, value in zip(NAMES, _three(three_parts(z, mu, log_sigma)))
-    )
+    found = _three(three_parts(z, mu, log_sigma))
+    parts = [tensor(name, value, ()) for name, value in zip(NAMES, found)]
+    total = torch.stack(parts).sum()
     same("the sum of the three parts", total, ratio.sum(1).mean())
 
 
 NAMES = ("the mutual information", "the total correlation", "the third part")
 
 
-def _three(answer):
+def _three(answer: Any) -> tuple[Any, ...]:
     if not isinstance(answer, tuple | list) or len(answer) != 3:
         raise Mismatch("expected three tensors, one for each part")
-    return answer
+    return tuple(answer)
 
 
-def q5(information_gaps):
+def q5(information_gaps: Answer) -> None:
     """Units that are the factors, in any order; copies; a dead unit."""
     factors = torch.cartesian_prod(torch.arange(3), torch.arange(4))
     ideal = factors.double()
@@ -141,7 +152,7 @@ def q5(information_gaps):
     same("a unit with both factors beside one", found, double(0.0, 1.0))
 
 
-def q6(train, log_prob, sample, model):
+def q6(train: Answer, log_prob: Answer, sample: Answer, model: Any) -> None:
     """An honest density, and how well it fits fresh samples."""
     if model is None:
         raise Mismatch("not answered yet: train returned None")
