@@ -32,6 +32,11 @@ def is_static() -> bool:
     return os.environ.get("DGM_STATIC") == "1"
 
 
+def is_quiet(progress: bool) -> bool:
+    """Return whether no bar shows: nobody asked for it, or nobody watches."""
+    return not progress or is_static()
+
+
 def profile(*, smoke: T, read: T, full: T) -> T:
     """Choose a value by profile; the variable is read at each call.
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +26,8 @@ from .evaluation import Loss, default_loss, evaluate, sample
 from .finite import NonFiniteLoss, watch
 from .history import History, Window
 from .limits import at_least
-from .profile import is_static
+from .profile import is_quiet
+from .signals import interruptible
 
 __all__ = ["NonFiniteLoss", "default_loss", "evaluate", "fit", "sample"]
 
@@ -186,8 +184,7 @@ def fit(
             point = evaluate(judged, validation, loss, seed=seed)
             history.validation.append(state.step, *point)
 
-    # the built book shows no progress bars
-    quiet = not progress or run.rank > 0 or is_static()
+    quiet = is_quiet(progress and run.rank == 0)
     bar = tqdm(total=steps, initial=state.step, disable=quiet)
     advice = (
         f"accumulate={accumulate}; accumulate={2 * accumulate} gives the same "
@@ -200,7 +197,7 @@ def fit(
     memory = memory_errors_explained(advice)
     lost = lost_processes_explained(checkpoint)
     insist = run.processes == 1
-    with bar, memory, lost, _interruptible(insist) as interrupted:
+    with bar, memory, lost, interruptible(insist) as interrupted:
         while state.step < steps:
             state.set_lr(lr * _schedule(state.step, steps, warmup, cosine))
             losses, in_use = in_parts(backward, in_use, most)
@@ -271,35 +268,3 @@ def _schedule(step: int, steps: int, warmup: int, cosine: bool) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return 0.5 * (1 + math.cos(math.pi * done)) if cosine else 1.0
-
-
-@contextmanager
-def _interruptible(insist: bool) -> Iterator[threading.Event]:
-    """Turn Ctrl-C and SIGTERM into a request, so that a step ends in peace.
-
-    Args:
-        insist: A second Ctrl-C is immediate. Under torchrun, which repeats the
-            first to its processes, it is not.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def request(number: int, _: Any) -> None:
-        if insist and number == signal.SIGINT and event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    unheard = signal.SIG_IGN, None  # what somebody has decided to ignore
-    heard = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) not in unheard
-    ]
-    before = {number: signal.signal(number, request) for number in heard}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..profile import is_static
+from ..profile import is_quiet
 from .codecs import Codec, Pixels, codec
 from .stack import Stack
 
@@ -138,5 +138,4 @@ def _begin(chosen: Codec, seed: int) -> np.ndarray:
 
 
 def _quiet(objects: Any) -> bool:
-    # the built book shows no progress bars
-    return len(objects) < 10 or is_static()
+    return is_quiet(len(objects) >= 10)

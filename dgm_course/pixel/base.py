@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..likelihoods import Likelihood
-from ..profile import is_static
+from ..profile import is_quiet
 
 
 class Step(NamedTuple):
@@ -180,8 +180,8 @@ class PixelModel(nn.Module):
         groups = [slice(c, c + 1) for c in range(channels)]
         if self.likelihood.joint:
             groups = [slice(None)]
-        quiet = not progress or is_static()
-        for i in tqdm(range(0 if streams else rows, height), disable=quiet):
+        lines = range(0 if streams else rows, height)
+        for i in tqdm(lines, disable=is_quiet(progress)):
             for j in range(width):
                 if at and i < rows:
                     at(i, j)

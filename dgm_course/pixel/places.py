@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..profile import is_static
+from ..profile import is_quiet
 from .base import PixelModel, Step
 from .pixelcnn import masked
 from .sampling import check_labels
@@ -169,9 +169,8 @@ class OrderedModel(PixelModel):
             )
         channels, height, width = y.shape[1:]
         at = self.net.stream(y, context) if cached else None
-        quiet = not progress or is_static()
         groups = self.net.groups(height, width)
-        for row, column in tqdm(groups, disable=quiet):
+        for row, column in tqdm(groups, disable=is_quiet(progress)):
             for c in range(channels):
                 if at is None:
                     found = self.conditionals(y, context)

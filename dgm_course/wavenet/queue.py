@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..profile import is_static
+from ..profile import is_quiet
 from .network import WaveNet, gated
 from .teacher import Teacher, in_range
 
@@ -126,7 +126,7 @@ def sample(
     known, levels = teacher.scaled(start), teacher.likelihood.levels
     drawn: list[Tensor] = []
     conditions: list[Tensor] = []
-    for t in tqdm(range(length), disable=_quiet(progress)):
+    for t in tqdm(range(length), disable=is_quiet(progress)):
         if t % held == 0:
             now = None if local is None else local[..., t // held]
             conditions = stream.conditions(now, label)
@@ -158,7 +158,7 @@ def sample_naive(
     if local is not None:
         local = local.repeat_interleave(length // local.shape[-1], -1)
     drawn: list[Tensor] = []
-    for t in tqdm(range(first, length), disable=_quiet(progress)):
+    for t in tqdm(range(first, length), disable=is_quiet(progress)):
         low = max(0, t + 1 - teacher.net.receptive_field)
         now = None if local is None else local[..., low : t + 1]
         seen = late[..., low : t + 1]
@@ -178,7 +178,3 @@ def _pointwise(layer: Any) -> Callable[[Tensor], Tensor]:
 def _silence(teacher: Teacher, start: Tensor) -> Tensor:
     """The input of the first step, (n, 1, 1)."""
     return next(teacher.net.parameters()).new_zeros(len(start), 1, 1)
-
-
-def _quiet(progress: bool) -> bool:
-    return not progress or is_static()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dgm_course import files, training, zoo
+from dgm_course import files, signals, training, zoo
 from dgm_course.cli import main
 
 NAME = "magic_gaussian"
@@ -115,7 +115,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
     """As under nohup."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with training._interruptible(insist=True) as interrupted:
+        with signals.interruptible(insist=True) as interrupted:
             signal.raise_signal(signal.SIGINT)
             assert not interrupted.is_set()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
