@@ -18,7 +18,6 @@ gigabytes.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -26,8 +25,9 @@ import tarfile
 import tempfile
 import time
 import tomllib
-import venv
 from pathlib import Path
+
+from support.venvs import clean, environment
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = "04_autoregressive_flows.ipynb"
@@ -56,19 +56,6 @@ def run(*words: str | Path, cwd: Path, **env: str) -> None:
     if done.returncode:
         sys.exit(f"{done.stdout}\nit ended with status {done.returncode}")
     print("  " + "\n  ".join(done.stdout.splitlines()[-2:]), flush=True)
-
-
-def clean() -> dict[str, str]:
-    """Return the environment's variables, without roads to other packages."""
-    foreign = ("PYTHONPATH", "VIRTUAL_ENV", "DGM_PROFILE", "DGM_STATIC")
-    kept = {k: v for k, v in os.environ.items() if k not in foreign}
-    return {"OMP_NUM_THREADS": "1", **kept, "PYTHONUTF8": "1"}
-
-
-def environment(folder: Path) -> Path:
-    """Create an empty environment, and return the folder of its commands."""
-    venv.create(folder, with_pip=True)
-    return folder / ("Scripts" if os.name == "nt" else "bin")
 
 
 def committed(folder: Path) -> Path:

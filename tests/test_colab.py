@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tomllib
-import venv
 from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from support.venvs import clean, environment
 
 ROOT = Path(__file__).parents[1]
 PINS = Path(__file__).parent / "support" / "colab.txt"
@@ -56,8 +56,7 @@ class Colab:
 
     def __init__(self, folder):
         self.folder = folder
-        venv.create(folder / "env", symlinks=True, with_pip=True)
-        self.python = folder / "env" / "bin" / "python"
+        self.python = environment(folder / "env") / "python"
         self.environment = self._environment()
         wanted = ["pip==" + pins()["pip"]]
         for words in (wanted, ["--no-deps", "-r", str(PINS)]):
@@ -71,11 +70,9 @@ class Colab:
             command = ["git", "-C", ROOT, *words]
             subprocess.run(command, check=True, capture_output=True)
         config = yaml.safe_load((ROOT / "_config.yml").read_text())
-        new = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        return new | {
+        return clean() | {
             "PATH": f"{self.python.parent}:{os.environ['PATH']}",
             "DGM_PROFILE": "smoke",
-            "OMP_NUM_THREADS": "1",
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.file://{here}.insteadOf",
             "GIT_CONFIG_VALUE_0": config["repository"]["url"],

@@ -8,14 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from support.runs import model, noisy_loss, points
+from support.runs import CPU, model, noisy_loss, points
 from torch import nn
 
 from dgm_course import checkpoint, training
 from dgm_course.batches import Batches
 from dgm_course.training import evaluate, fit
-
-CPU = {"device": "cpu", "progress": False}
 
 
 @pytest.fixture

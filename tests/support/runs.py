@@ -4,6 +4,8 @@ import torch
 
 from dgm_course import flows
 
+CPU = {"device": "cpu", "progress": False}
+
 
 def model(seed=0):
     torch.manual_seed(seed)
@@ -27,3 +29,14 @@ def assert_same(a, b):
 def noisy_loss(model, batch, step):
     """A loss with its own noise, to test the random state."""
     return -model.log_prob(batch + 0.1 * torch.randn_like(batch))
+
+
+def on_a_device_for(rows):
+    """A loss that fails, as a GPU's would, on more than so many rows."""
+
+    def loss(model, batch, step):
+        if len(batch) > rows:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return -model.log_prob(batch)
+
+    return loss

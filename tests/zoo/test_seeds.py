@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from support.runs import CPU
 
 from dgm_course import flows, zoo
 from dgm_course.cli import main
 from dgm_course.training import fit
 
 NAME = "magic_gaussian"
-CPU = {"device": "cpu", "progress": False}
 
 
 @pytest.fixture
