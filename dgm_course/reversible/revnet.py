@@ -7,7 +7,7 @@ Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", 2016.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,15 @@ from torch import Tensor, nn
 
 from ..nn import BatchNorm2d
 from .sequence import ReversibleBlock, ReversibleSequence, halves
+
+
+class Size(NamedTuple):
+    """What the parts of a block are made of, see :class:`Residual`."""
+
+    inputs: int
+    outputs: int
+    stride: int
+    bottleneck: bool
 
 
 class Residual(nn.Sequential):
@@ -153,21 +162,15 @@ class Classifier(nn.Module):
         for i, (count, width) in enumerate(zip(blocks, widths)):
             outputs = 4 * width if bottleneck else width
             stride = 2 if i > 0 else 1
-            layers += self.stage(count, inputs, outputs, stride, bottleneck)
+            size = Size(inputs, outputs, stride, bottleneck)
+            layers += self.stage(count, size)
             inputs = outputs
         self.layers: Any = nn.ModuleList(layers)
         self.norm = BatchNorm2d(inputs)
         self.head = nn.Linear(inputs, classes)
 
-    def stage(
-        self,
-        count: int,
-        inputs: int,
-        outputs: int,
-        stride: int,
-        bottleneck: bool,
-    ) -> list[nn.Module]:
-        """Return the blocks of one stage, ``count`` of them."""
+    def stage(self, count: int, size: Size) -> list[nn.Module]:
+        """Return ``count`` blocks of a stage; the first is of this size."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -185,19 +188,10 @@ class Classifier(nn.Module):
 class ResNet(Classifier):
     """A residual network with pre-activation; arguments as Classifier."""
 
-    def stage(
-        self,
-        count: int,
-        inputs: int,
-        outputs: int,
-        stride: int,
-        bottleneck: bool,
-    ) -> list[nn.Module]:
+    def stage(self, count: int, size: Size) -> list[nn.Module]:
         """A block that resizes, and blocks that do not."""
-        layers: list[nn.Module] = [Unit(inputs, outputs, stride, bottleneck)]
-        for _ in range(count - 1):
-            layers.append(Unit(outputs, outputs, 1, bottleneck))
-        return layers
+        rest = size._replace(inputs=size.outputs, stride=1)
+        return [Unit(*size), *(Unit(*rest) for _ in range(count - 1))]
 
     @classmethod
     def of_depth(cls, depth: int, channels: int = 3, classes: int = 10) -> Self:
@@ -237,21 +231,14 @@ class RevNet(Classifier):
             )
         super().__init__(blocks, widths, bottleneck, channels, classes)
 
-    def stage(
-        self,
-        count: int,
-        inputs: int,
-        outputs: int,
-        stride: int,
-        bottleneck: bool,
-    ) -> list[nn.Module]:
+    def stage(self, count: int, size: Size) -> list[nn.Module]:
         """A block that resizes, where one must, and a reversible sequence."""
         first: list[nn.Module] = []
-        if stride > 1 or inputs != outputs:
-            first = [ReversibleUnit(inputs, outputs, stride, bottleneck)]
-        size = outputs // 2, outputs // 2, 1, bottleneck
+        if size.stride > 1 or size.inputs != size.outputs:
+            first = [ReversibleUnit(*size)]
+        half = Size(size.outputs // 2, size.outputs // 2, 1, size.bottleneck)
         blocks = [
-            ReversibleBlock(Residual(*size), Residual(*size))
+            ReversibleBlock(Residual(*half), Residual(*half))
             for _ in range(count - len(first))
         ]
         return first + ([ReversibleSequence(*blocks)] if blocks else [])
