@@ -50,9 +50,11 @@ class LocalBitsBack:
 
     def push(self, stack: Stack, y: np.ndarray, shape: Sequence[int]) -> None:
         """Write a point: integers (D,), in steps of the grid."""
-        z = self._near(
-            y, shape, lambda i, *normal: stack.pop_normal(*normal, BORROWED)
-        )
+
+        def drawn(_: int, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+            return stack.pop_normal(mean, std, BORROWED)
+
+        z = self._near(y, shape, drawn)
         mean, std = self._back(z, shape)
         stack.push_normal(y, mean, std)
         stack.push_normal(z, *self._base(len(z)))
@@ -63,8 +65,8 @@ class LocalBitsBack:
         y = stack.pop_normal(*self._back(z, shape))
         normals = []
 
-        def known(i: int, *normal: np.ndarray) -> np.ndarray:
-            normals.append(normal)
+        def known(i: int, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+            normals.append((mean, std))
             return z[i : i + 1]
 
         self._near(y, shape, known)
