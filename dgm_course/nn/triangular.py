@@ -1,9 +1,9 @@
 """Products with triangular matrices that leave the zeros out.
 
-The mask of a MADE has the shape of a staircase: the first rows see the first
-inputs only, and later rows see more. Cut into blocks of rows, of which each
-ends behind the last input that it sees, the product costs little more than
-half.
+The mask of a MADE (chapter 4) has the shape of a staircase: the first rows see
+the first inputs only, and later rows see more. Cut into blocks of rows, each of
+which ends behind the last input that it sees, the product costs little more
+than half.
 """
 
 from __future__ import annotations
