@@ -15,6 +15,7 @@ from support.browser import (
     nobody_is_shut_out,
     nothing_is_too_wide,
     opened,
+    small_tables_fit,
 )
 from support.servers import serving
 
@@ -205,6 +206,8 @@ def test_page(browser, home, name, width):
         formulas_are_no_tab_stops(page)
         if width == 1280:
             paper_has_everything(page)
+        else:
+            small_tables_fit(page)
         sliders_move_by_keyboard_mouse_and_play(page)
         folded_cells_open(page)
         if width == 1280:  # narrow: the same elements and colours once more

@@ -77,6 +77,17 @@ def nothing_is_too_wide(page):
     assert overflow <= 0, f"the page is {overflow} pixels too wide"
 
 
+def small_tables_fit(page):
+    """Up to three columns without a formula need no scrolling."""
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(
+        "article table:not(:has(tr > :nth-child(4), mjx-container))"
+        )].filter(t => t.offsetWidth > t.parentElement.clientWidth)
+        .map(t => t.innerText.slice(0, 80))"""
+    )
+    assert cut == [], "tables that do not fit"
+
+
 def nobody_is_shut_out(page, context="article"):
     """Find no violation of WCAG A or AA; this thins the page out."""
     from axe_playwright_python.sync_playwright import Axe
