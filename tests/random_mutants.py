@@ -39,7 +39,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -292,16 +292,22 @@ def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
     }
 
 
+@cache
 def tests_of(path: str, copy: Path) -> list[str]:
     """Return the tests of a file, those that name it most first.
 
-    Those of its room that name it or what it defines, or else all; for a file
-    or a room without tests of its own, those that name it or a file beside it
-    that imports it, and its doctests.
+    Those of its room that name it or what it defines, or else all, and those
+    of other rooms that import what it defines; for a file or a room without
+    tests of its own, those that name it or a file beside it that imports it,
+    and its doctests.
     """
-    room = Path(path).parts[1].removesuffix(".py")
-    tests = {*copy.glob(f"tests/{room}/test_*.py")}
-    tests |= {*copy.glob(f"tests/test_{room}.py")}
+    room, defined = (
+        Path(path).parts[1].removesuffix(".py"),
+        names_of(copy / path),
+    )
+    every = {file: file.read_text() for file in copy.glob("tests/**/test_*.py")}
+    tests = {*copy.glob(f"tests/{room}/*.py"), copy / f"tests/test_{room}.py"}
+    tests &= every.keys()
     words = []
     if not tests or not (copy / "dgm_course" / room).is_dir():
         names = [room] + [
@@ -310,24 +316,37 @@ def tests_of(path: str, copy: Path) -> list[str]:
             if f"from .{room} import" in user.read_text()
         ]
         named = re.compile(rf"\b({'|'.join(names)})\b")
-        at_top = copy.glob("tests/test_*.py")
-        tests |= {test for test in at_top if named.search(test.read_text())}
+        at_top = every.keys() & {*copy.glob("tests/*.py")}
+        tests |= {test for test in at_top if named.search(every[test])}
         words = [path]
     other = {"grading": "assignments", "commands": Path(path).stem}
     if room in other:
-        tests |= {*copy.glob(f"tests/{other[room]}/test_*.py")}
-    defined = re.compile(rf"\b({'|'.join(names_of(copy / path))})\b")
-    count = {x: len(defined.findall(x.read_text())) for x in sorted(tests)}
-    naming = [test for test in count if count[test] > 0] or list(count)
-    naming.sort(key=lambda test: -count[test])
-    return [test.relative_to(copy).as_posix() for test in naming] + words
+        tests |= every.keys() & {*copy.glob(f"tests/{other[room]}/*.py")}
+    naming = re.compile(rf"\b({'|'.join([Path(path).stem, *defined])})\b")
+    tests = {test for test in tests if naming.search(every[test])} or tests
+    tests |= {t for t in every if imported(every[t], room) & defined}
+    order = {t: -len(naming.findall(every[t])) for t in sorted(tests)}
+    found = sorted(order, key=lambda test: order[test])
+    return [test.relative_to(copy).as_posix() for test in found] + words
 
 
-def names_of(path: Path) -> list[str]:
-    """Return the name of a file, and those that it defines."""
+def names_of(path: Path) -> set[str]:
+    """Return the names of the classes and functions of a file."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
     nodes = ast.parse(path.read_text()).body
-    defined = [getattr(node, "name", path.stem) for node in nodes]
-    return [*dict.fromkeys([path.stem, *defined])]
+    return {node.name for node in nodes if isinstance(node, kinds)}
+
+
+@cache
+def imported(source: str, room: str) -> set[str]:
+    """Return the names that a test imports from a room."""
+    return {
+        name.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        and f"{node.module}.".startswith(f"dgm_course.{room}.")
+        for name in node.names
+    }
 
 
 def other_recipes(path: str) -> set[str]:

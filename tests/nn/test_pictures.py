@@ -155,6 +155,8 @@ def test_outputs_are_read_parameter_after_parameter():
     values = per_value(raw, 3)
     assert values.shape == (3, 1, 2, 2)
     assert values[:, 0, 1, 0].tolist() == [2, 6, 10]
+    # a row of a table has no places
+    assert torch.equal(per_value(raw[..., 0], 3), values[..., 0])
     with pytest.raises(ValueError, match=r"\(1, 6, 2\).*4 \* C"):
         per_value(raw, 4)
     x = torch.tensor([0.01, 1e9, -1e9])
