@@ -108,6 +108,19 @@ def test_the_order_of_rows_follows_from_the_seed():
     assert orders[0] == orders[1] != orders[2]
 
 
+def test_what_a_step_does_not_use_stays_where_it_is():
+    """It has no gradient, which is more than 0: momentum would move it on."""
+    first, second = (nn.Parameter(torch.ones(8)) for _ in range(2))
+    m, seen = nn.ParameterList([first, second]), []
+
+    def loss(module, batch, step):
+        seen.append(first.tolist())
+        return (second if step else first).square()
+
+    fit(m, None, loss, steps=3, **CPU)
+    assert seen[0] != seen[1] == seen[2] == first.tolist()
+
+
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_parts_that_draw_their_own_samples_share_one_step(accumulate):
     m = Modes()
