@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from ..limits import at_least
 from ..nn import MADE, made_inverse
 from ..nn.made import holds
-from .base import Compose, Flow, FlowModel, Inverse, StandardNormal
+from .base import (
+    Compose,
+    Flow,
+    FlowModel,
+    Inverse,
+    StandardNormal,
+    WithLadj,
+)
 from .conditionals import Affine, Conditional
 from .layers import Permutation
 from .mixtures import GaussianMixture
@@ -64,12 +71,12 @@ class MAF(Flow):
         with torch.no_grad():
             last.bias.copy_(self.conditional.start().repeat(dim))
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> WithLadj:
         """Data to noise, all columns at once."""
         z, slope = self.conditional.forward(x, self.made(x, context))
         return z, slope.sum(1)
 
-    def inverse(self, z, context=None):
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> WithLadj:
         """Noise to data, exactly, column after column.
 
         The gradient, where one is asked for, is that of the implicit function
@@ -106,14 +113,16 @@ class MAF(Flow):
             self.made, self.conditional.inverse, z, context, tolerance
         )
 
-    def _solve_transposed(self, x, context, gradient):
+    def _solve_transposed(
+        self, x: Tensor, context: Tensor | None, gradient: Tensor
+    ) -> Tensor:
         """Return v with J^T v = gradient, where J = df/dx at x.
 
         J is diagonal plus strictly triangular, so v = (gradient - N^T v) /
         diagonal reaches its fixed point after D sweeps or fewer.
         """
 
-        def forward(seen):
+        def forward(seen: Tensor) -> tuple[Tensor, Tensor]:
             return self.conditional.forward(x, self.made(seen, context))
 
         _, pull_back, slope = torch.func.vjp(  # type: ignore[misc]
@@ -137,15 +146,15 @@ class _Implicit(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(change, solve):
+    def forward(change: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
         return change.clone()
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.solve = inputs[1]
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Once.apply(ctx.solve(gradient)), None
 
 
@@ -155,15 +164,15 @@ class _Once(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(value):
+    def forward(value: Tensor) -> Tensor:
         return value.clone()
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         pass
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> NoReturn:
         raise RuntimeError(
             "MAF.inverse has first derivatives only; inverse_textbook has all"
         )
@@ -177,7 +186,7 @@ class IAF(Inverse):
     Arguments: see :class:`MAF`.
     """
 
-    def __init__(self, dim: int, *args, **options) -> None:
+    def __init__(self, dim: int, *args: Any, **options: Any) -> None:
         super().__init__(MAF(dim, *args, **options))
 
 
