@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..flows import Compose, Squeeze
 from ..nn import BatchNorm2d
-from .revnet import convolution
 from .sequence import HalfStep, ReversibleSequence
+from .units import convolution
 
 
 class Bottleneck(nn.Sequential):
