@@ -106,7 +106,7 @@ def text_is_rendered(page):
     assert page.locator("article h1").count() == 1
     assert page.inner_text("article h1").strip()
     prose = page.evaluate(PROSE)
-    for stray in ("$$", r"\tag", "::::", "{doc}", "**", "<a id", "| --", "| —"):
+    for stray in ("$", r"\tag", "::::", "{doc}", "**", "<a id", "| --", "| —"):
         assert stray not in prose, stray
     # "<torch._C.Generator object at 0x7f...>": end the cell with a semicolon
     address = re.search(r"<[^<>]* at 0x\w+>", page.inner_text("article"))
