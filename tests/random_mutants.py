@@ -30,7 +30,6 @@ import inspect
 import json
 import multiprocessing
 import os
-import random
 import re
 import resource
 import shutil
@@ -248,8 +247,18 @@ def all_places(lines: dict[str, dict[int, set[str]]]) -> list[Place]:
 
 
 def drawn(places: list[Place], number: int, seed: int) -> Iterator[Mutant]:
-    """Draw places, and yield the mutants of those that make a program."""
-    for place in random.Random(seed).sample(places, len(places)):
+    """Draw places, and yield the mutants of those that make a program.
+
+    What is drawn in a file does not depend on the others: most of a journal
+    holds when one has changed.
+    """
+
+    def at_random(place: Place) -> str:
+        name = type(place.operator).__name__
+        text = f"{seed} {place.path} {name} {place.index}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    for place in sorted(places, key=at_random):
         if number == 0:
             return
         source = (ROOT / place.path).read_text()
