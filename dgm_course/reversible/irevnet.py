@@ -59,7 +59,10 @@ class IRevNet(nn.Module):
         padding: Channels of zeros that are added behind the first squeeze.
             With 0 the map from pictures to features is a bijection; with more
             it is injective, has more room, and :meth:`invert` is its
-            pseudo-inverse.
+            pseudo-inverse. The zeros come first: the first network reads the
+            picture and fills them. It should see none, so add at most as many
+            channels as there are: to normalize a constant channel is to
+            divide by nearly nothing, and rounding grows on the way back.
         classes: Number of classes.
         store: As for :class:`ReversibleSequence`.
 
@@ -118,7 +121,7 @@ class IRevNet(nn.Module):
         """
         self._check("x", x, self.shape)
         z, _ = self.squeeze(x)
-        z = F.pad(z, (0, 0, 0, 0, 0, self.padding))
+        z = F.pad(z, (0, 0, 0, 0, self.padding, 0))
         return self.sequence(z)[0]
 
     def project(self, features: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ class IRevNet(nn.Module):
         """
         self._check("features", features, self.width)
         z, _ = self.sequence.inverse(features)
-        return self.squeeze.inverse(z[:, : z.shape[1] - self.padding])[0]
+        return self.squeeze.inverse(z[:, self.padding :])[0]
 
     def flow(self) -> Compose:
         """Return the map from pictures to features as a flow, ladj = 0.

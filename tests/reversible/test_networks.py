@@ -89,6 +89,19 @@ def test_pictures_come_back_from_features(padding):
     assert torch.equal(model(x), model.project(features))
 
 
+def test_no_network_normalizes_the_added_zeros():
+    """A constant divided by nearly nothing: no picture would come back."""
+    model = irevnet(4).float().train()
+    for _ in range(100):  # the first statistics are forgotten
+        model(torch.randn(20, 1, 8, 8))
+    for name, statistic in model.named_buffers():
+        if name.endswith("running_var"):
+            assert statistic.min() > 1e-2, name
+    x = torch.randn(20, 1, 8, 8)
+    back = model.eval().invert(model.features(x))
+    assert (back - x).abs().max() < 1e-4
+
+
 def test_injective_features_have_a_pseudo_inverse():
     """S S^-1 S = S, and what no picture has is dropped."""
     model = irevnet(4).eval()

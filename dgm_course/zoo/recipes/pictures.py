@@ -254,13 +254,7 @@ RECIPES += [
         learned,
         **SHORT
         | {
-            "evaluate": partial(
-                judge,
-                data.fashion_mnist,
-                "test, bundled 1,000",
-                False,
-                "fashion_flowpp",
-            ),
+            "evaluate": partial(evaluate, *CLOTHES, "fashion_flowpp"),
             "ship": False,
         },
     )
