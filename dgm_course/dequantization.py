@@ -28,7 +28,7 @@ from .flows import (
 )
 from .limits import at_least
 from .nn import ConvNet, conv
-from .nn.made import holds, in_sight
+from .sight import holds, in_sight
 
 
 class Dequantizer(nn.Module, ABC):

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dgm_course"
 # every room may import those of earlier lines, and its own line's helpers
 ORDER = [
-    {"profile", "files", "limits"},
+    {"profile", "files", "limits", "sight"},
     {"plots", "player", "live", "listen"},
     {"verify", "rows", "quadrature", "memory"},
     {"nn", "data"},

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import per_value
-from ..nn.made import with_values
+from ..sight import with_values
 from .base import Flow, WithLadj
 from .conditionals import Conditional
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..limits import at_least
 from ..nn import MADE, made_inverse
-from ..nn.made import holds
+from ..sight import holds
 from .base import (
     Compose,
     Flow,

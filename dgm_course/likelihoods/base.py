@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ..nn.made import in_sight
+from ..sight import in_sight
 
 
 class Likelihood(nn.Module, ABC):

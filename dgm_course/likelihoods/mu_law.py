@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..nn.made import in_sight
+from ..sight import in_sight
 
 MU = 255
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..limits import at_least
+from ..sight import holds, in_sight, with_values
 from . import triangular
 
 # products a sample must be spared before blocks of rows are faster
@@ -224,45 +225,6 @@ class MADE(nn.Module):
                 f"finite values, and {(~finite).sum().item()} of {x.numel()} "
                 "are not"
             )
-
-
-def in_sight(x: Tensor) -> bool:
-    """Return whether the values of x, of any shape, cost nothing to look at.
-
-    An accelerator would be waited for, and a compiled graph broken.
-    """
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def with_values(fixed: Tensor) -> Tensor:
-    """Return a tensor that the constructor fixes, and no file will restore.
-
-    Args:
-        fixed: A buffer of any shape.
-
-    Raises:
-        ValueError: If it is on the meta device, where it has no values.
-    """
-    if fixed.device.type == "meta":
-        raise ValueError(
-            "a buffer on the meta device has no values, and weights that are "
-            "loaded later bring none; build the model on the CPU, then move it"
-        )
-    return fixed
-
-
-def holds(condition: Tensor) -> bool:
-    """Return the truth of a 0-d condition, False where it is out of sight.
-
-    Inside ``torch.func.vmap``, in a compiled graph, and on the meta device
-    there is no single value to look at.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    try:
-        return bool(condition)
-    except RuntimeError:
-        return False
 
 
 def spread(low: int, high: int, count: int) -> list[int]:

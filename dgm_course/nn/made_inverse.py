@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from ..limits import at_least
-from .made import MADE, MaskedLinear, holds
+from ..sight import holds
+from .made import MADE, MaskedLinear
 
 Invert = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

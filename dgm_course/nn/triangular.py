@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..sight import in_sight
+
 # of rows: more of them would spare more, but each be slower
 BLOCKS = 4
 # the units of two layers for this many samples stay in a processor's cache
@@ -64,8 +66,7 @@ def possible(x: Tensor, *others: Tensor) -> bool:
     what is written in place.
     """
     return (
-        x.device.type == "cpu"
-        and not torch.compiler.is_compiling()
+        in_sight(x)
         and not torch.is_autocast_enabled("cpu")
         and all(torch.func.debug_unwrap(t) is t for t in (x, *others))
     )

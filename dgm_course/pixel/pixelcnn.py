@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..limits import at_least
-from ..nn.made import with_values
+from ..sight import with_values
 from .sampling import CausalNet, Shown
 
 
