@@ -44,6 +44,13 @@ def test_card_tells_how_it_was_made(name):
     assert card.history.loss.mean[-1] < card.history.loss.mean[0]
 
 
+@pytest.mark.parametrize("name", sorted({*zoo.names()} - {*NAMES}))
+def test_a_recipe_that_nobody_trained_makes_a_model_too(name):
+    recipe = zoo.recipe(name)
+    assert any(p.requires_grad for p in recipe.build().parameters())
+    assert {"smoke", "read", "full"} == recipe.steps.keys()
+
+
 def test_the_zoo_stays_small():
     files = list((store.HERE / "weights").glob("*.safetensors"))
     assert {f.stem for f in files} == set(SHIPPED)
