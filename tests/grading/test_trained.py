@@ -231,3 +231,15 @@ def test_a_box_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match="must be larger"):
         x = np.array([[1.0, 8.0]], np.float32)
         trained.points(x, x, 7.0)
+
+
+def test_every_cell_and_ring_has_a_number_and_so_has_the_outside():
+    side = trained.GRID
+    middle = 3 * ((2 * np.arange(side) + 1) / side - 1)
+    x = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape(-1, 2)
+    assert trained._cell(x, 3.0).tolist() == list(range(side**2))
+    outside = np.array([[3.1, 0.0], [0.0, -3.1]])
+    assert trained._cell(outside, 3.0).tolist() == [side**2] * 2
+    points = np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 3.1]])
+    rings = trained._ring(points, np.array([0.1, 0.5, 0.5]), [0.2, 0.8], 3.0)
+    assert rings.tolist() == [0, 1, trained.RINGS]
