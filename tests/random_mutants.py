@@ -305,10 +305,9 @@ def runs(mutant: Mutant, copy: Path) -> dict[str, list[str]]:
 def tests_of(path: str, copy: Path) -> list[str]:
     """Return the tests of a file, those that name it most first.
 
-    Those of its room that name it or what it defines, or else all, and those
-    of other rooms that import what it defines; for a file or a room without
-    tests of its own, those that name it or a file beside it that imports it,
-    and its doctests.
+    Those of its room, and those of other rooms that import what it defines;
+    for a file or a room without tests of its own, those that name it or a file
+    beside it that imports it, and its doctests.
     """
     room, defined = (
         Path(path).parts[1].removesuffix(".py"),
@@ -332,7 +331,6 @@ def tests_of(path: str, copy: Path) -> list[str]:
     if room in other:
         tests |= every.keys() & {*copy.glob(f"tests/{other[room]}/*.py")}
     naming = re.compile(rf"\b({'|'.join([Path(path).stem, *defined])})\b")
-    tests = {test for test in tests if naming.search(every[test])} or tests
     tests |= {t for t in every if imported(every[t], room) & defined}
     order = {t: -len(naming.findall(every[t])) for t in sorted(tests)}
     found = sorted(order, key=lambda test: order[test])
