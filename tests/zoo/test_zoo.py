@@ -38,6 +38,8 @@ def test_card_tells_how_it_was_made(name):
     recipe, card = zoo.recipe(name), zoo.card(name)
     assert card.recipe == recipe.name and card.profile in ("read", "full")
     assert card.steps > 0 and card.seconds > 0 and card.device
+    whole = card.steps == recipe.steps[card.profile]
+    assert whole == (card.stopped == "finished")
     model = recipe.build()
     assert card.parameters == sum(p.numel() for p in model.parameters())
     assert all(m.se > 0 and m.n > 1 for m in card.metrics.values())
