@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from ..sight import in_sight
 
@@ -68,7 +69,8 @@ def possible(x: Tensor, *others: Tensor) -> bool:
     return (
         in_sight(x)
         and not torch.is_autocast_enabled("cpu")
-        and all(torch.func.debug_unwrap(t) is t for t in (x, *others))
+        # torch 2.4 has no torch.func.debug_unwrap, which asks just this
+        and not any(map(is_functorch_wrapped_tensor, (x, *others)))
     )
 
 
