@@ -58,7 +58,8 @@ class CausalMAF(Flow):
         length = z.shape[1]
         held = length if context is None else length // context.shape[-1]
         stream = Stream(self.net, z.shape[0])
-        x = total = torch.zeros_like(z[:, 0])
+        zero = torch.zeros_like(z[:, 0])
+        x, total = zero, zero
         found, conditions = [], []
         for t in range(length):
             if t % held == 0:
